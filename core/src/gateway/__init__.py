@@ -1,0 +1,78 @@
+"""Gateway: an API gateway whose whole behaviour is made of plugins. This module is the plugin author's API."""
+
+from __future__ import annotations
+
+from gateway.authoring import authenticator, policy
+from gateway.body import Body
+from gateway.errors import ErrorType, GatewayError, RateLimited, Unauthorized
+from gateway.exchange import Exchange, Forwarding, Handler, Principal, Request, Response
+from gateway.headers import Headers
+from gateway.hookspecs import hookimpl
+from gateway.interfaces import AdminRequest, BuildContext, Decision, Endpoint, Instance, Route, Stage
+from gateway.registrations import (
+    AdapterRegistration,
+    AdminRouteRegistration,
+    AuthenticatorRegistration,
+    BalancerRegistration,
+    CommandRegistration,
+    Config,
+    ConnectorRegistration,
+    DiscoveryRegistration,
+    HealthCheckerRegistration,
+    LimitConfig,
+    LimiterRegistration,
+    NoConfig,
+    ObserverRegistration,
+    PolicyRegistration,
+)
+from gateway.units import Duration, Size
+from gateway.waiter import Waiter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # One function is a plugin.
+    "authenticator",
+    "policy",
+    # A module with hooks is a plugin.
+    "hookimpl",
+    "AdapterRegistration",
+    "AdminRouteRegistration",
+    "AuthenticatorRegistration",
+    "BalancerRegistration",
+    "CommandRegistration",
+    "ConnectorRegistration",
+    "DiscoveryRegistration",
+    "HealthCheckerRegistration",
+    "LimiterRegistration",
+    "ObserverRegistration",
+    "PolicyRegistration",
+    # Its configuration.
+    "Config",
+    "Duration",
+    "LimitConfig",
+    "NoConfig",
+    "Size",
+    # What components get and give; the interfaces themselves are in gateway.interfaces.
+    "AdminRequest",
+    "Body",
+    "BuildContext",
+    "Decision",
+    "Endpoint",
+    "Exchange",
+    "Forwarding",
+    "Handler",
+    "Headers",
+    "Instance",
+    "Principal",
+    "Request",
+    "Response",
+    "Route",
+    "Stage",
+    "Waiter",
+    # What goes wrong.
+    "ErrorType",
+    "GatewayError",
+    "RateLimited",
+    "Unauthorized",
+]  # fmt: skip

@@ -1,0 +1,230 @@
+"""The endpoints under ``/_gateway/``. They are answered by the control plane; workers pass requests on to it.
+
+Public: ``/health``, ``/live`` and ``/ready``. Everything else needs ``gateway.admin.token`` as a bearer token, and is
+not there at all without one.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from gateway.errors import ConfigurationError, ErrorType, GatewayError, Unauthorized
+from gateway.exchange import Response
+from gateway.headers import Headers
+from gateway.interfaces import AdminRequest
+from gateway.routing import Miss, RouteEntry, RouteTable, parse_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from gateway.config import Configuration
+    from gateway.interfaces import Directory
+    from gateway.runtime.supervision import WorkReport
+
+__all__ = ["AdminEndpoint", "AdminSurface", "ControlView"]
+
+logger = logging.getLogger("gateway.admin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminEndpoint:
+    """An endpoint.
+
+    Attributes:
+        method: The HTTP method.
+        path: The pattern below ``/_gateway``.
+        answer: Answers it.
+        is_public: Whether it answers without the token.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[AdminRequest], Awaitable[Response]]
+    is_public: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlView:
+    """What the core's own endpoints show and do.
+
+    Attributes:
+        configuration: Returns the configuration in force.
+        directory: The services.
+        is_ready: Whether traffic is welcome.
+        work: How the background work is doing.
+        workers: How the workers are doing.
+        reload: Reloads the configuration.
+    """
+
+    configuration: Callable[[], Configuration]
+    directory: Directory
+    is_ready: Callable[[], bool]
+    work: Callable[[], Sequence[WorkReport]]
+    workers: Callable[[], Sequence[dict[str, object]]]
+    reload: Callable[[], Awaitable[None]]
+
+
+class AdminSurface:
+    """Answers requests under ``/_gateway``.
+
+    Args:
+        view: What the core's own endpoints show.
+        endpoints: What plugins add.
+        token: The bearer token; ``None`` leaves only public endpoints.
+    """
+
+    def __init__(self, view: ControlView, endpoints: Iterable[AdminEndpoint], token: str | None) -> None:
+        self._token = token
+        own = _CoreEndpoints(view).endpoints()
+        self._table = RouteTable(
+            [
+                RouteEntry(
+                    id=f"{endpoint.method} {endpoint.path}",
+                    pattern=parse_pattern(endpoint.path),
+                    methods=frozenset({endpoint.method}),
+                    target=endpoint,
+                )
+                for endpoint in (*own, *endpoints)
+                if endpoint.is_public or token is not None
+            ]
+        )
+
+    async def answer(self, request: AdminRequest, authorization: str | None) -> Response:
+        """Answer ``request``.
+
+        Args:
+            request: The request.
+            authorization: Its ``Authorization`` field.
+
+        Raises:
+            GatewayError: ``not_found``, ``method_not_allowed`` or ``unauthorized``.
+        """
+        found = self._table.match(request.method, "", request.path, request.query, Headers())
+        if isinstance(found, Miss):
+            if not found.allowed:
+                raise GatewayError(ErrorType.NOT_FOUND, "the gateway has no such endpoint")
+            allow = ", ".join(found.allowed).encode()
+            raise GatewayError(ErrorType.METHOD_NOT_ALLOWED, "method not allowed", headers=((b"allow", allow),))
+        endpoint, params = found
+        if not endpoint.is_public:
+            self._authorize(authorization)
+        asked = AdminRequest(
+            method=request.method, path=request.path, query=request.query, body=request.body, params=params
+        )
+        response = await endpoint.answer(asked)
+        response.headers.set("cache-control", "no-store")
+        return response
+
+    def _authorize(self, authorization: str | None) -> None:
+        scheme, _, given = (authorization or "").partition(" ")
+        expected = (self._token or "").encode()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), expected):
+            raise Unauthorized(challenge='Bearer realm="gateway"')
+
+
+class _CoreEndpoints:
+    """The endpoints of the core."""
+
+    def __init__(self, view: ControlView) -> None:
+        self._view = view
+
+    def endpoints(self) -> list[AdminEndpoint]:
+        return [
+            AdminEndpoint(method="GET", path="/health", answer=self._health, is_public=True),
+            AdminEndpoint(method="GET", path="/live", answer=self._live, is_public=True),
+            AdminEndpoint(method="GET", path="/ready", answer=self._ready, is_public=True),
+            AdminEndpoint(method="GET", path="/status", answer=self._status),
+            AdminEndpoint(method="GET", path="/plugins", answer=self._plugins),
+            AdminEndpoint(method="GET", path="/routes", answer=self._routes),
+            AdminEndpoint(method="GET", path="/services", answer=self._services),
+            AdminEndpoint(method="GET", path="/config", answer=self._config),
+            AdminEndpoint(method="POST", path="/reload", answer=self._reload),
+        ]
+
+    async def _health(self, request: AdminRequest) -> Response:
+        timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        degraded = any(report.state == "restarting" for report in self._view.work())
+        status = "degraded" if degraded else "healthy"
+        return Response.json({"status": status, "service": "gateway", "timestamp": timestamp})
+
+    async def _live(self, request: AdminRequest) -> Response:
+        return Response.json({"status": "ok"})
+
+    async def _ready(self, request: AdminRequest) -> Response:
+        is_ready = self._view.is_ready()
+        return Response.json({"ready": is_ready}, status=200 if is_ready else 503)
+
+    async def _status(self, request: AdminRequest) -> Response:
+        work = [
+            {
+                "name": report.name,
+                "state": report.state,
+                "restarts": report.restarts,
+                "lastError": report.last_error or None,
+            }
+            for report in self._view.work()
+        ]
+        return Response.json({"ready": self._view.is_ready(), "work": work, "workers": list(self._view.workers())})
+
+    async def _plugins(self, request: AdminRequest) -> Response:
+        host = self._view.configuration().host
+        plugins = [
+            {
+                "name": plugin.name,
+                "distribution": plugin.distribution,
+                "version": plugin.version,
+                "error": plugin.error,
+                "offers": [{"kind": offer.kind, "name": offer.name} for offer in plugin.registrations],
+            }
+            for plugin in host.plugins
+        ]
+        return Response.json({"plugins": plugins})
+
+    async def _routes(self, request: AdminRequest) -> Response:
+        routes = [
+            {
+                "id": rule.route.id,
+                "path": rule.route.path,
+                "methods": sorted(rule.matches.methods) if rule.matches.methods else None,
+                "hosts": list(rule.matches.hosts),
+                "service": rule.route.service,
+                "balancer": rule.balancer.name,
+                "policies": [policy.name for policy in rule.policies],
+            }
+            for rule in self._view.configuration().rules
+        ]
+        return Response.json({"routes": routes})
+
+    async def _services(self, request: AdminRequest) -> Response:
+        directory = self._view.directory
+        services = [
+            {
+                "name": name,
+                "instances": [
+                    {
+                        "id": instance.id,
+                        "address": instance.endpoint.address,
+                        "port": instance.endpoint.port,
+                        "healthy": instance.is_healthy,
+                        "weight": instance.weight,
+                    }
+                    for instance in directory.instances(name)
+                ],
+            }
+            for name in directory.services()
+        ]
+        return Response.json({"services": services})
+
+    async def _config(self, request: AdminRequest) -> Response:
+        return Response.json({"gateway": self._view.configuration().raw})
+
+    async def _reload(self, request: AdminRequest) -> Response:
+        try:
+            await self._view.reload()
+        except ConfigurationError as error:
+            return Response.json({"reloaded": False, "problems": [str(each) for each in error.problems]}, status=422)
+        return Response.json({"reloaded": True})

@@ -1,0 +1,143 @@
+"""Plugins in a few lines: one decorated ``async def`` is a policy or an authenticator."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, overload
+
+from pydantic import BaseModel
+
+from gateway.interfaces import BuildContext, Route, Stage
+from gateway.registrations import AuthenticatorRegistration, NoConfig, PolicyRegistration
+
+if TYPE_CHECKING:
+    from gateway.exchange import Exchange, Handler, Principal, Request, Response
+
+__all__ = ["authenticator", "policy"]
+
+PolicyFunction = Callable[..., Coroutine[Any, Any, "Response"]]
+AuthenticatorFunction = Callable[..., Coroutine[Any, Any, "Principal | None"]]
+
+
+@overload
+def policy(function: PolicyFunction) -> PolicyRegistration: ...
+@overload
+def policy(*, stage: Stage = ..., name: str | None = ...) -> Callable[[PolicyFunction], PolicyRegistration]: ...
+def policy(
+    function: PolicyFunction | None = None, *, stage: Stage = Stage.TRANSFORM, name: str | None = None
+) -> PolicyRegistration | Callable[[PolicyFunction], PolicyRegistration]:
+    """Make a policy of ``async def (exchange, call_next)``, or ``(exchange, call_next, config)``.
+
+    ``await call_next(exchange)`` runs what is further in and returns its ``Response``. A third parameter annotated with
+    a ``gateway.Config`` model receives the effective configuration of the route.
+
+    Args:
+        function: The function, when used without parentheses.
+        stage: Where it stands in the pipeline.
+        name: Its name in the configuration; ``None`` takes the function's.
+    """
+
+    def register(function: PolicyFunction) -> PolicyRegistration:
+        config = _config_parameter(function, position=2)
+
+        def build(effective: BaseModel, context: BuildContext) -> FunctionPolicy:
+            return FunctionPolicy(function, effective if config is not NoConfig else None)
+
+        return PolicyRegistration(
+            name=name or function.__name__, summary=_summary(function), config=config, build=build, stage=stage
+        )
+
+    return register if function is None else register(function)
+
+
+def authenticator(
+    challenge: str, *, name: str | None = None
+) -> Callable[[AuthenticatorFunction], AuthenticatorRegistration]:
+    """Make an authenticator of ``async def (request)``, or ``(request, config)``.
+
+    Args:
+        challenge: The scheme for ``WWW-Authenticate``, such as ``Basic realm="here"``.
+        name: Its name in the configuration; ``None`` takes the function's.
+    """
+
+    def register(function: AuthenticatorFunction) -> AuthenticatorRegistration:
+        config = _config_parameter(function, position=1)
+
+        def build(effective: BaseModel, context: BuildContext) -> FunctionAuthenticator:
+            return FunctionAuthenticator(function, effective if config is not NoConfig else None)
+
+        return AuthenticatorRegistration(
+            name=name or function.__name__,
+            summary=_summary(function),
+            config=config,
+            build=build,
+            challenge=challenge,
+        )
+
+    return register
+
+
+class FunctionPolicy:
+    """The policy behind ``@policy``."""
+
+    def __init__(self, function: PolicyFunction, config: BaseModel | None) -> None:
+        self._function = function
+        self._config = config
+
+    def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the interface's name
+        """Return the function, bound to what is further in."""
+        function, config = self._function, self._config
+
+        if config is None:
+
+            def handler(exchange: Exchange) -> Coroutine[Any, Any, Response]:
+                return function(exchange, next)
+        else:
+
+            def handler(exchange: Exchange) -> Coroutine[Any, Any, Response]:
+                return function(exchange, next, config)
+
+        return handler
+
+
+class FunctionAuthenticator:
+    """The authenticator behind ``@authenticator``."""
+
+    def __init__(self, function: AuthenticatorFunction, config: BaseModel | None) -> None:
+        self._function = function
+        self._config = config
+
+    async def authenticate(self, request: Request) -> Principal | None:
+        """Call the function."""
+        if self._config is None:
+            return await self._function(request)
+        return await self._function(request, self._config)
+
+
+def _config_parameter(function: Callable[..., Any], *, position: int) -> type[BaseModel]:
+    parameters = list(inspect.signature(function).parameters.values())
+    if len(parameters) <= position:
+        return NoConfig
+    # Only this one annotation must resolve: others may name things imported for type checkers only.
+    annotation = parameters[position].annotation
+    if isinstance(annotation, str):
+        annotation = function.__globals__.get(annotation, annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    msg = (
+        f"parameter {parameters[position].name!r} of {function.__qualname__} must be annotated with a gateway.Config "
+        f"model, not {annotation!r}"
+    )
+    raise TypeError(msg)
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]
+
+
+if TYPE_CHECKING:
+    from gateway.interfaces import Authenticator, Policy
+
+    _policy: type[Policy] = FunctionPolicy
+    _authenticator: type[Authenticator] = FunctionAuthenticator

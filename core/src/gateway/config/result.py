@@ -1,0 +1,145 @@
+"""What loading a configuration results in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from gateway.config.mask import mask
+from gateway.routing import RouteEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.config.access import RouteAuth
+    from gateway.config.model import GatewayConfig, RuleConfig
+    from gateway.config.places import Block
+    from gateway.config.shape import Shape
+    from gateway.errors import Problem
+    from gateway.interfaces import Route
+    from gateway.pluginhost import Plugin, PluginHost
+
+__all__ = ["Configuration", "Configured", "ConfiguredRule", "OnError"]
+
+OnError = Literal["deny", "allow"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Configured:
+    """An offer that is on, with its effective configuration.
+
+    Within one ``Configuration`` equal ones are identical, so that components can be shared by identity.
+
+    Attributes:
+        plugin: Whose it is.
+        registration: The offer.
+        config: Its effective configuration, an instance of ``registration.config``.
+        where: Where its block stands; of several equal ones the first.
+        on_error: What happens to an exchange in which it fails.
+    """
+
+    plugin: Plugin
+    registration: Any  # of the class that goes with the tuple it is in: policies have a stage, limiters have none
+    config: Any  # an instance of registration.config, which only the plugin knows
+    where: str
+    on_error: OnError = "deny"
+
+    @property
+    def name(self) -> str:
+        """The name of the offer."""
+        return str(self.registration.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ConfiguredRule:
+    """A rule and everything that is on for it.
+
+    Attributes:
+        rule: As configured, with its id.
+        route: As policies see it.
+        matches: Which requests it is for; the target is the rule's position in the configuration.
+        rewrite: Maps the matched path to the forwarded one; ``None`` leaves it.
+        policies: In pipeline order, outermost first.
+        authenticators: In the order they are tried; empty if ``auth.skip``.
+        limiters: By name.
+        balancer: Chooses the instance.
+        auth: Who may use the route.
+        where: Where the rule stands.
+    """
+
+    rule: RuleConfig
+    route: Route
+    matches: RouteEntry[int]
+    rewrite: Callable[[str], str] | None
+    policies: tuple[Configured, ...]
+    authenticators: tuple[Configured, ...]
+    limiters: tuple[Configured, ...]
+    balancer: Configured
+    auth: RouteAuth
+    where: str
+
+    def entry(self, target: T) -> RouteEntry[T]:
+        """Return which requests the rule is for, leading to ``target``."""
+        entry = self.matches
+        return RouteEntry(
+            id=entry.id,
+            pattern=entry.pattern,
+            target=target,
+            hosts=entry.hosts,
+            methods=entry.methods,
+            headers=entry.headers,
+            query=entry.query,
+            priority=entry.priority,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Configuration:
+    """A whole configuration, valid and ready to be built.
+
+    Attributes:
+        path: The file; ``None`` if there is none.
+        gateway: The core's own part.
+        host: The plugins.
+        adapters: The adapters that are on.
+        connectors: The connectors that are on.
+        discovery: The discovery providers that are on.
+        health_checkers: The health checkers that are on.
+        observers: The observers that are on.
+        admin_routes: The endpoints that are on.
+        edge_policies: The gateway-wide policies of the EDGE stage, for requests that no route matches, in pipeline
+            order.
+        rules: In the order of the file.
+        warnings: What is odd but does no harm.
+        data: Everything under ``gateway``, after all layers.
+        shape: What the models say of ``data``.
+    """
+
+    path: Path | None
+    gateway: GatewayConfig
+    host: PluginHost
+    adapters: tuple[Configured, ...]
+    connectors: tuple[Configured, ...]
+    discovery: tuple[Configured, ...]
+    health_checkers: tuple[Configured, ...]
+    observers: tuple[Configured, ...]
+    admin_routes: tuple[Configured, ...]
+    edge_policies: tuple[Configured, ...]
+    rules: tuple[ConfiguredRule, ...]
+    warnings: tuple[Problem, ...]
+    data: Block = dataclasses.field(repr=False)
+    shape: Shape = dataclasses.field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the configuration are relative to."""
+        return self.path.absolute().parent if self.path is not None else Path.cwd()
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The configuration in ordinary dictionaries and lists, after all layers, with secrets masked."""
+        masked: dict[str, Any] = mask(self.data, self.shape, self.data.place)
+        return masked

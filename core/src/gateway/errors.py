@@ -1,0 +1,199 @@
+"""What can go wrong, and the one place where an error becomes a response.
+
+```
+GatewayError            a refusal or failure with a public message and a logged detail
+├── Unauthorized        401; carries the challenge for ``WWW-Authenticate``
+└── RateLimited         429; carries the delay for ``Retry-After``
+ConfigurationError      the configuration cannot be used; raised before anything serves
+```
+
+Anything else that escapes a plugin is that plugin's bug and becomes ``ErrorType.INTERNAL``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "ConfigurationError",
+    "ErrorType",
+    "GatewayError",
+    "Problem",
+    "RateLimited",
+    "Unauthorized",
+    "problem_body",
+]
+
+
+class ErrorType(Enum):
+    """The kinds of failure a client can meet, each with its HTTP status (RFC 9110 section 15, RFC 6585)."""
+
+    NOT_FOUND = ("not_found", 404)
+    METHOD_NOT_ALLOWED = ("method_not_allowed", 405)
+    UNAVAILABLE = ("unavailable", 503)
+    TIMEOUT = ("timeout", 408)
+    BAD_REQUEST = ("bad_request", 400)
+    UNAUTHORIZED = ("unauthorized", 401)
+    FORBIDDEN = ("forbidden", 403)
+    PAYLOAD_TOO_LARGE = ("payload_too_large", 413)
+    URI_TOO_LONG = ("uri_too_long", 414)
+    RATE_LIMIT = ("rate_limit", 429)
+    HEADERS_TOO_LARGE = ("headers_too_large", 431)
+    INTERNAL = ("internal", 500)
+    NOT_IMPLEMENTED = ("not_implemented", 501)
+    BAD_GATEWAY = ("bad_gateway", 502)
+    UPSTREAM_TIMEOUT = ("upstream_timeout", 504)
+
+    def __init__(self, code: str, status: int) -> None:
+        self.code = code
+        self.status = status
+
+
+class GatewayError(Exception):
+    """A refusal or failure that the gateway answers deliberately.
+
+    Args:
+        error_type: The kind of failure; decides the status.
+        message: The public text. It is sent to the client, so it names no instance, address or internal cause.
+        detail: The text for the log; ``None`` repeats ``message``.
+        headers: Response fields that go with the refusal, such as ``(b"allow", b"GET")``.
+        plugin: The name of the plugin that refused; ``None`` for the core.
+    """
+
+    def __init__(
+        self,
+        error_type: ErrorType,
+        message: str,
+        *,
+        detail: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        plugin: str | None = None,
+    ) -> None:
+        super().__init__(detail or message)
+        self.type = error_type
+        self.message = message
+        self.detail = detail or message
+        self.headers = tuple(headers)
+        self.plugin = plugin
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+class Unauthorized(GatewayError):
+    """Credentials are missing or were refused (RFC 9110 section 15.5.2).
+
+    Args:
+        message: The public text.
+        challenge: The ``WWW-Authenticate`` value, such as ``Bearer error="invalid_token"``; ``None`` lets the core name
+            the scheme of every authenticator of the route.
+        detail: The text for the log.
+        plugin: The authenticator that refused.
+    """
+
+    def __init__(
+        self,
+        message: str = "authentication required",
+        *,
+        challenge: str | None = None,
+        detail: str | None = None,
+        plugin: str | None = None,
+    ) -> None:
+        headers = ((b"www-authenticate", challenge.encode("latin-1")),) if challenge else ()
+        super().__init__(ErrorType.UNAUTHORIZED, message, detail=detail, headers=headers, plugin=plugin)
+        self.challenge = challenge
+
+
+class RateLimited(GatewayError):
+    """A limit is used up (RFC 6585 section 4).
+
+    Args:
+        retry_after_s: Seconds until the next request may be served; sent rounded up in ``Retry-After``.
+        headers: More response fields, such as the state of the limit.
+        plugin: The limiter that refused.
+    """
+
+    def __init__(
+        self, retry_after_s: float, *, headers: Sequence[tuple[bytes, bytes]] = (), plugin: str | None = None
+    ) -> None:
+        retry_after = (b"retry-after", b"%d" % max(1, math.ceil(retry_after_s)))
+        super().__init__(ErrorType.RATE_LIMIT, "rate limit exceeded", headers=(retry_after, *headers), plugin=plugin)
+        self.retry_after_s = retry_after_s
+
+
+class Problem:
+    """One thing wrong with the configuration, with its place and its remedy.
+
+    Attributes:
+        where: ``file:line:column``, or the name of the environment variable or flag the value came from.
+        path: The dotted path of the key, such as ``gateway.router.rules[2].rateLimit``.
+        message: What is wrong and what to do about it.
+    """
+
+    __slots__ = ("message", "path", "where")
+
+    def __init__(self, message: str, *, path: str = "", where: str = "") -> None:
+        self.where = where
+        self.path = path
+        self.message = message
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.where, self.path, self.message) if part)
+
+    def __repr__(self) -> str:
+        return f"Problem({str(self)!r})"
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; carries every problem that was found, in the order of the file."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problems,)
+
+
+def _restored(kind: type[GatewayError], arguments: tuple[object, ...], state: dict[str, object]) -> GatewayError:
+    """Rebuild an error that a worker or the control plane sent; its constructor takes more than ``args`` says."""
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
+
+
+def problem_body(
+    error: GatewayError, *, status: int, request_id: str, accepts_json: bool = True
+) -> tuple[bytes, bytes]:
+    """Render the public side of ``error`` for a client.
+
+    Args:
+        error: The failure.
+        status: The status that is sent, which ``errors.upstreamTimeoutStatus`` may have changed.
+        request_id: The id that finds the logged side.
+        accepts_json: ``False`` renders plain text.
+
+    Returns:
+        The content type and the body; ``application/problem+json`` as of RFC 9457.
+    """
+    if not accepts_json:
+        return b"text/plain; charset=utf-8", f"{error.message}\n".encode()
+    members: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": error.message,
+        "code": error.type.code,
+        "requestId": request_id,
+    }
+    if error.plugin:
+        members["plugin"] = error.plugin
+    return b"application/problem+json", json.dumps(members).encode()

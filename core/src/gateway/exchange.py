@@ -1,0 +1,379 @@
+"""One client request and its response, and how the exchange is driven from one to the other.
+
+An adapter makes the ``Exchange`` and hands it to the gateway; the compiled handler of the matched route runs as a
+coroutine; its response goes back to the adapter:
+
+```
+adapter: Exchange(request, responder) ──serve──▶ route.handler(exchange) ──▶ responder.respond(exchange, response)
+                                                        │ client gone: exchange.cancel()
+adapter, when everything is sent or lost: exchange.finish(...) ──▶ observers
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import types
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gateway.headers import Headers
+from gateway.waiter import Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from gateway.body import Body
+    from gateway.interfaces import Instance, Route, Tunnel
+
+__all__ = ["Exchange", "Forwarding", "Handler", "Principal", "Request", "Responder", "Response"]
+
+NO_PARAMS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is calling, as an authenticator found out.
+
+    Attributes:
+        subject: The identity, such as the ``sub`` claim or the name of an API key.
+        kind: ``user``, ``service`` or ``device``.
+        provider: The name of the authenticator.
+        scopes: What it may do.
+        claims: Everything else that is known; forwarded only where the configuration says so.
+        expires_at_utc: Unix time at which the credentials end; ``None`` means never.
+    """
+
+    subject: str
+    kind: str = "user"
+    provider: str = ""
+    scopes: frozenset[str] = frozenset()
+    claims: Mapping[str, object] = field(default_factory=dict)
+    expires_at_utc: float | None = None
+
+
+class Forwarding:
+    """What services are told about the client's connection: ``X-Forwarded-*``, ``Forwarded`` (RFC 7239) and ``Via``.
+
+    Made by the adapter, sent by every connector. Usually one object serves all requests of a connection.
+
+    Attributes:
+        pairs: The fields.
+        block: The same as lines of an HTTP/1.1 head.
+    """
+
+    __slots__ = ("block", "pairs")
+
+    def __init__(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        self.pairs = tuple(pairs)
+        self.block = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+
+
+NO_FORWARDING = Forwarding(())
+
+
+class Request:
+    """What the client asked for.
+
+    Attributes:
+        method: The method, as sent.
+        path: The normalised path, percent-encoded; it is what is matched, authorised, limited and forwarded.
+        query: The query without ``?``, as sent; empty when there is none.
+        headers: End-to-end fields, with ``host``. Framing (``content-length``, ``transfer-encoding``) and hop-by-hop
+            fields are not among them: ``body`` says it all; nor are forwarding fields: see ``forwarding``.
+        body: ``bytes`` when it arrived whole, else a ``Body``.
+        scheme: ``http`` or ``https``, as the client sees it.
+        host: The authority the client asked, lower-case, with the port if it sent one.
+        client: The address of the client, behind trusted proxies the forwarded one; without port.
+        forwarding: What services are told about the client's connection.
+        id: The request id: the client's ``X-Request-ID`` if well-formed, else a new one.
+        http_version: ``1.0``, ``1.1`` or ``2``.
+        upgrade: The protocol the client wants to change to (``websocket``), lower-case, or ``None``.
+        peer_certificate: The verified client certificate as ``ssl`` describes it, or ``None``.
+    """
+
+    __slots__ = (
+        "body",
+        "client",
+        "forwarding",
+        "headers",
+        "host",
+        "http_version",
+        "id",
+        "method",
+        "path",
+        "peer_certificate",
+        "query",
+        "scheme",
+        "upgrade",
+    )
+
+    def __init__(  # noqa: PLR0913 - a message has this many parts
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Headers | None = None,
+        body: bytes | Body = b"",
+        scheme: str = "http",
+        host: str = "",
+        client: str = "",
+        id: str = "",  # noqa: A002 - the name everybody knows it by
+        http_version: str = "1.1",
+        upgrade: str | None = None,
+        peer_certificate: Mapping[str, object] | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers if headers is not None else Headers()
+        self.body = body
+        self.scheme = scheme
+        self.host = host
+        self.client = client
+        self.forwarding = NO_FORWARDING
+        self.id = id
+        self.http_version = http_version
+        self.upgrade = upgrade
+        self.peer_certificate = peer_certificate
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path} id={self.id}>"
+
+
+class Response:
+    """What the client is answered.
+
+    Attributes:
+        status: The status code.
+        headers: End-to-end fields. Framing is derived from ``body``; only in an answer to HEAD, or a 304, is a
+            ``content-length`` field sent as it stands here.
+        body: ``bytes``, or a ``Body`` for what streams.
+        tunnel: With status 101, the byte stream to the service; else ``None``.
+    """
+
+    __slots__ = ("body", "headers", "status", "tunnel")
+
+    def __init__(
+        self,
+        status: int = 200,
+        *,
+        headers: Headers | None = None,
+        body: bytes | Body = b"",
+        tunnel: Tunnel | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers if headers is not None else Headers()
+        self.body = body
+        self.tunnel = tunnel
+
+    @classmethod
+    def text(cls, text: str, *, status: int = 200) -> Response:
+        """Answer with plain text in UTF-8."""
+        headers = Headers([(b"content-type", b"text/plain; charset=utf-8")])
+        return cls(status, headers=headers, body=text.encode())
+
+    @classmethod
+    def json(cls, value: object, *, status: int = 200) -> Response:
+        """Answer with ``value`` as JSON.
+
+        Raises:
+            TypeError: If ``value`` has no JSON form.
+        """
+        headers = Headers([(b"content-type", b"application/json")])
+        return cls(status, headers=headers, body=json.dumps(value).encode())
+
+    def discard(self) -> None:
+        """Give the response up, so that whatever produces its body is released."""
+        if self.tunnel is not None:
+            self.tunnel.abort()
+        if not isinstance(self.body, bytes):
+            self.body.abort()
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+
+class Responder(Protocol):
+    """The adapter's side of an exchange."""
+
+    def respond(self, exchange: Exchange, response: Response) -> None:
+        """Send the final response; called once, unless the exchange was cancelled."""
+
+    def inform(self, exchange: Exchange, status: int, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send an interim (1xx) response (RFC 9110 section 15.2); ignored where the client cannot take it."""
+
+
+class _Compiled(Protocol):
+    """What an exchange needs of its compiled route."""
+
+    route: Route
+    needs_task: bool
+    handler: Handler
+
+    def fail(self, exchange: Exchange, error: BaseException) -> Response: ...
+    def finished(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """One request on its way through the gateway. Owned by one event loop.
+
+    Attributes:
+        request: What the client asked for.
+        route: The matched route; set before the handler runs.
+        params: The captured path parameters.
+        principal: Who is calling; ``None`` while nobody was identified.
+        instance: The instance of the current attempt.
+        attempts: How many times a service has been asked so far.
+        excluded: Instances that a retry must avoid, as long as others remain.
+        response: The response, once it is known.
+        started_s: Monotonic time of the arrival.
+        sent_bytes: Body bytes that went to the client.
+        error: What broke the exchange off after the response had begun, or what was answered as an error.
+        upstream_path: The path that is forwarded; ``request.path`` unless the route rewrites it.
+        is_cancelled: Whether the client went away before the response began.
+    """
+
+    # One is made per request: defaults in the class spare setting them.
+    route: Route
+    params: Mapping[str, str] = NO_PARAMS
+    principal: Principal | None = None
+    instance: Instance | None = None
+    attempts = 0
+    excluded: tuple[Instance, ...] = ()
+    response: Response | None = None
+    sent_bytes = 0
+    error: BaseException | None = None
+    is_cancelled = False
+    _compiled: _Compiled | None = None
+    _coroutine: Coroutine[Any, Any, Response] | None = None
+    _waiter: Any = None
+    _task: asyncio.Task[None] | None = None
+    _state: dict[str, Any] | None = None
+    _is_finished = False
+
+    def __init__(self, request: Request, responder: Responder) -> None:
+        self.request = request
+        self.responder = responder
+        self.started_s = time.monotonic()
+        self.upstream_path = request.path
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """A place for plugins to keep what belongs to this exchange; use the plugin's name as the key."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    # The core's side.
+
+    def start(self, compiled: _Compiled) -> None:
+        """Run the handler of the matched route; its response goes to the responder."""
+        self._compiled = compiled
+        self.route = compiled.route
+        self._coroutine = compiled.handler(self)
+        if compiled.needs_task:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        else:
+            self._step()
+
+    def _step(self) -> None:
+        """Run the handler until it waits or answers, without a task."""
+        coroutine = self._coroutine
+        assert coroutine is not None  # noqa: S101 - set by start()
+        try:
+            waiter = coroutine.send(None)
+        except StopIteration as stop:
+            self._answer(stop.value)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever escapes a plugin is contained here
+            self._fail(error)
+        else:
+            self._waiter = waiter
+            if type(waiter) is Waiter:
+                waiter.resume = self._step
+            else:
+                # A component that promised not to wait waits for something of asyncio's: finish in a task.
+                self._task = asyncio.get_running_loop().create_task(self._run(first=waiter))
+
+    async def _run(self, first: Any = None) -> None:
+        """Run the handler inside a task, for components that use asyncio or anyio themselves."""
+        coroutine = self._coroutine
+        assert coroutine is not None  # noqa: S101 - set by start()
+        try:
+            if first is None:
+                response = await coroutine
+            else:
+                await _settled(first)
+                response = await _continued(coroutine)
+        except asyncio.CancelledError:
+            coroutine.close()
+            self._fail(asyncio.CancelledError())
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever escapes a plugin is contained here
+            self._fail(error)
+        else:
+            self._answer(response)
+
+    def _answer(self, response: Response) -> None:
+        if type(response) is not Response:
+            self._fail(TypeError(f"the handler of route {self.route.id!r} returned {response!r} instead of a Response"))
+        elif self.is_cancelled:
+            response.discard()
+        else:
+            self.response = response
+            self.responder.respond(self, response)
+
+    def _fail(self, error: BaseException) -> None:
+        assert self._compiled is not None  # noqa: S101 - set by start()
+        if not self.is_cancelled:
+            self._answer(self._compiled.fail(self, error))
+
+    # The adapter's side.
+
+    def cancel(self) -> None:
+        """Stop: the client went away before the response began."""
+        self.is_cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+        elif self._waiter is not None:
+            self._waiter.cancel()
+
+    def finish(self, sent_bytes: int, error: BaseException | None = None) -> None:
+        """Say that the exchange is over; called once by the adapter, later calls are ignored.
+
+        Args:
+            sent_bytes: How many body bytes went out.
+            error: What cut it short; ``None`` when everything was sent.
+        """
+        if self._is_finished:
+            return
+        self._is_finished = True
+        self.sent_bytes = sent_bytes
+        if error is not None:
+            self.error = error
+        if self._compiled is not None:
+            self._compiled.finished(self)
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request!r} {self.response!r}>"
+
+
+async def _settled(future: asyncio.Future[Any]) -> None:
+    """Wait until ``future`` is done, whatever its outcome; its owner collects that."""
+    # The coroutine that yielded it marked it as being waited for; a fresh wait marks it again.
+    await asyncio.wait([future])
+
+
+@types.coroutine
+def _continued(coroutine: Coroutine[Any, Any, Response]) -> Generator[Any, Any, Response]:
+    """Go on with a coroutine that has begun; ``await`` refuses one that is already waiting for something."""
+    response: Response = yield from coroutine
+    return response
+
+
+Handler = Callable[[Exchange], Coroutine[Any, Any, Response]]
+"""What answers an exchange; a policy wraps one handler in another."""

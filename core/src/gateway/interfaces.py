@@ -1,0 +1,513 @@
+"""What plugins implement, and what the gateway hands to them.
+
+One or two methods each; a component is any object that has them. A component that is also an asynchronous context
+manager is entered before it serves and exited, in reverse order, when no generation uses it any more.
+
+Components of the request path run on one event loop per worker: they must not block it and need no locks around code
+without ``await``. A component may say ``waits = False`` to promise that it awaits nothing but the next handler (see
+``Policy``); a route whose components all promise so is served without an asyncio task.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    import logging
+    import ssl
+    from collections.abc import Awaitable
+    from pathlib import Path
+
+    from gateway.errors import GatewayError
+    from gateway.exchange import Exchange, Handler, Principal, Request, Response
+
+__all__ = [
+    "Adapter",
+    "AdminRequest",
+    "AttemptRecord",
+    "Authenticator",
+    "Background",
+    "Balancer",
+    "BuildContext",
+    "Connector",
+    "Deadlines",
+    "Decision",
+    "Directory",
+    "DiscoveryProvider",
+    "Endpoint",
+    "HealthChecker",
+    "Instance",
+    "Limiter",
+    "Listener",
+    "Observer",
+    "Policy",
+    "Publish",
+    "Route",
+    "Stage",
+    "Timed",
+    "Tunnel",
+    "TunnelEnd",
+]
+
+
+class Stage(enum.IntEnum):
+    """Where a policy stands in the pipeline, outermost first. Within a stage, policies run by name."""
+
+    EDGE = 1
+    """Runs for every request, unmatched and refused ones too: CORS, response headers, request ids."""
+    AUTHENTICATE = 2
+    """Who is calling. The core's own policy tries the route's authenticators here."""
+    AUTHORIZE = 3
+    """May they."""
+    LIMIT = 4
+    """May this much more be served now. The core's own policy asks the route's limiters here."""
+    TRANSFORM = 5
+    """Changes the request or the response."""
+    RETRY = 6
+    """Runs what is further in more than once."""
+    ATTEMPT = 7
+    """Wraps one attempt at one instance: circuit breakers, per-attempt measurements."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A rule of the configuration, as policies see it.
+
+    Attributes:
+        id: Unique in the configuration.
+        path: The pattern.
+        service: The name of the service; empty for routes that a plugin answers itself.
+        protocol: ``http``, ``websocket``, ``sse``, ``grpc``: which connector serves it.
+        timeout_s: How long an instance may take to answer, and to stay silent in mid-body; ``None`` has no limit.
+        preserve_host: Whether the client's ``Host`` reaches the service.
+        allow_upgrade: Protocols (``websocket``) the client may change to, lower-case.
+        metadata: Free-form values from the rule, for plugins.
+    """
+
+    id: str
+    path: str
+    service: str = ""
+    protocol: str = "http"
+    timeout_s: float | None = None
+    preserve_host: bool = True
+    allow_upgrade: frozenset[str] = frozenset()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+# Services and instances.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An instance as discovery publishes it.
+
+    Attributes:
+        address: Host name or IP address, IPv6 without brackets.
+        port: TCP port.
+        scheme: ``http``, ``https``, or one that a connector registered.
+        id: A name for people; empty becomes ``address:port``.
+        weight: Its share of the traffic; at least 0, where 0 takes none.
+        is_healthy: Whether the source says it works.
+        metadata: Anything else the source knows.
+    """
+
+    address: str
+    port: int
+    scheme: str = "http"
+    id: str = ""
+    weight: int = 1
+    is_healthy: bool = True
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+class Instance:
+    """An instance of a service while it is known: its endpoint and what the gateway measures about it.
+
+    Its identity is service, scheme, address and port: it survives refreshes of discovery and reloads, and with it
+    its counters and pooled connections.
+
+    Attributes:
+        service: The name of the service.
+        endpoint: What discovery last said of it.
+        authority: ``address:port`` as it stands in a ``Host`` field.
+        in_flight: How many attempts are under way, bodies included.
+        latency_s: Moving average of the time to the first byte; 0.0 before the first answer.
+        is_healthy: Whether it is offered to balancers.
+        release_listeners: Called with the instance whenever ``in_flight`` went down; for balancers.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "authority",
+        "endpoint",
+        "in_flight",
+        "is_healthy",
+        "latency_s",
+        "release_listeners",
+        "service",
+    )
+
+    def __init__(self, service: str, endpoint: Endpoint) -> None:
+        self.service = service
+        self.endpoint = endpoint
+        host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
+        self.authority = f"{host}:{endpoint.port}"
+        self.in_flight = 0
+        self.latency_s = 0.0
+        self.is_healthy = endpoint.is_healthy
+        self.release_listeners: tuple[Callable[[Instance], None], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The name for people: as configured, else the authority."""
+        return self.endpoint.id or self.authority
+
+    @property
+    def weight(self) -> int:
+        """Its share of the traffic."""
+        return self.endpoint.weight
+
+    def __repr__(self) -> str:
+        health = "" if self.is_healthy else " unhealthy"
+        return f"<Instance {self.service}/{self.id} in_flight={self.in_flight}{health}>"
+
+
+class Directory(Protocol):
+    """All services and their instances; for health checkers and admin routes."""
+
+    def services(self) -> Sequence[str]:
+        """Return the names of all known services."""
+
+    def instances(self, service: str) -> Sequence[Instance]:
+        """Return the instances of ``service``, unhealthy ones too; empty if the service is unknown."""
+
+    def mark(self, instance: Instance, *, is_healthy: bool, reason: str) -> None:
+        """Say whether ``instance`` works; balancers see it at once, in every worker."""
+
+
+Publish = Callable[[Mapping[str, Sequence[Endpoint]]], None]
+"""Hands a whole snapshot, service name to endpoints, to the directory; the provider's earlier one is replaced."""
+
+
+# The request path.
+
+
+class Policy(Protocol):
+    """Wraps an exchange.
+
+    Attributes:
+        waits: Optional; ``False`` promises that the handlers made by ``wrap`` await nothing but the next handler.
+    """
+
+    def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the field's word for it
+        """Return the handler that stands before ``next`` on ``route``.
+
+        Called once per compiled route. Returning ``next`` itself makes the policy free on that route.
+        """
+
+
+class Authenticator(Protocol):
+    """Finds out who is calling."""
+
+    async def authenticate(self, request: Request) -> Principal | None:
+        """Return the principal, or ``None`` if the request carries no credentials of this kind.
+
+        Raises:
+            Unauthorized: If it carries credentials of this kind that are not valid.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a limiter decided.
+
+    Attributes:
+        is_allowed: Whether the request may be served.
+        limit: The quota of the tightest limit, in its unit (requests, tokens).
+        remaining: What is left of it.
+        reset_s: Seconds until the quota is whole again.
+        retry_after_s: Seconds until the next try makes sense; read only if refused.
+        window_s: The length of the window, when the limit has one.
+    """
+
+    is_allowed: bool
+    limit: int
+    remaining: int
+    reset_s: float
+    retry_after_s: float = 0.0
+    window_s: float | None = None
+
+
+class Limiter(Protocol):
+    """Decides whether this much more may be served now."""
+
+    async def acquire(self, key: str, cost: int) -> Decision:
+        """Take ``cost`` from the quota of ``key``, atomically under concurrency.
+
+        Args:
+            key: Whose quota; made by the core from the route and the configured key.
+            cost: How much, at least 1.
+        """
+
+
+class Balancer(Protocol):
+    """Chooses the instance for an attempt. One balancer per service and route."""
+
+    def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
+        """Return one of ``instances``.
+
+        Synchronous and on the hot path: O(1) or O(log n). ``instances`` holds healthy ones only, is never empty, is
+        never changed in place, and stays the same object until the set of instances, their weights or their health
+        change: a balancer keeps what it derives from the list and compares by ``is``.
+        """
+
+
+class Connector(Protocol):
+    """The service-facing side of a protocol."""
+
+    async def open(self, instance: Instance, exchange: Exchange) -> Response:
+        """Send the request to ``instance`` and return the response as soon as its head is there.
+
+        The body streams, or is bytes if it came whole. Cancellation releases everything.
+
+        Raises:
+            GatewayError: ``bad_gateway`` or ``upstream_timeout``, with an internal ``detail``.
+        """
+
+
+class Tunnel(Protocol):
+    """The service's side of an upgraded connection: bytes both ways (RFC 9110 section 7.8).
+
+    Attributes:
+        on_close: Called once when the connection to the service is gone; the core's own.
+    """
+
+    on_close: Callable[[], None] | None
+
+    def attach(self, client: TunnelEnd) -> None:
+        """Begin to pass on what the service sends, starting with what it sent already."""
+
+    def write(self, data: bytes) -> None:
+        """Send to the service."""
+
+    def write_eof(self) -> None:
+        """The client sends no more."""
+
+    def pause(self) -> None:
+        """Stop reading from the service: the client is slow."""
+
+    def resume(self) -> None:
+        """Read from the service again."""
+
+    def abort(self) -> None:
+        """Drop the connection to the service."""
+
+
+class TunnelEnd(Protocol):
+    """The client's side of an upgraded connection."""
+
+    def tunnel_data(self, data: bytes) -> None:
+        """Send to the client."""
+
+    def tunnel_eof(self) -> None:
+        """The service sends no more."""
+
+    def tunnel_lost(self) -> None:
+        """The connection to the service is gone."""
+
+    def tunnel_pause(self) -> None:
+        """Stop reading from the client: the service is slow."""
+
+    def tunnel_resume(self) -> None:
+        """Read from the client again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """An address an adapter wants to serve.
+
+    Attributes:
+        host: Address to bind.
+        port: TCP port; 0 takes a free one.
+        tls: Terminates TLS with this context; ``None`` is plain.
+        backlog: Connections the kernel keeps for us.
+        reuse_key: What must be equal for a reload to keep serving as it does, such as the TLS files' contents.
+    """
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = None
+    backlog: int = 2048
+    reuse_key: object = None
+
+
+class Adapter(Protocol):
+    """The client-facing side of a protocol. The core owns the sockets, the adapter what is spoken over them."""
+
+    def listeners(self) -> Sequence[Listener]:
+        """Return the addresses to serve; called once, before the first connection."""
+
+    def connection(self, listener: Listener) -> asyncio.BaseProtocol:
+        """Return the protocol of a new connection that was accepted on ``listener``."""
+
+    def drain(self) -> None:
+        """Close idle connections and answer no more than what is under way; returns at once."""
+
+    def connections(self) -> int:
+        """Return how many connections are open."""
+
+    def close(self) -> None:
+        """Cut what is still open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One attempt at one instance.
+
+    Attributes:
+        instance: The instance.
+        status: The status it answered, or ``None`` if it did not.
+        error: What went wrong, or ``None``.
+        duration_s: From the attempt's beginning to the end of the response head.
+    """
+
+    instance: Instance
+    status: int | None
+    error: BaseException | None
+    duration_s: float
+
+
+class Observer(Protocol):
+    """Is told what happened and cannot change it. Must not block; its errors never reach the exchange."""
+
+    def exchange_finished(self, exchange: Exchange) -> None:
+        """Take note of a finished exchange: ``exchange.response``, ``sent_bytes`` and ``error`` are final."""
+
+    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
+        """Take note of an attempt whose response head arrived, or that failed."""
+
+
+# The control plane.
+
+
+class DiscoveryProvider(Protocol):
+    """Finds out which instances exist. Runs in the control plane, as one supervised task."""
+
+    async def watch(self, publish: Publish) -> None:
+        """Publish a whole snapshot now and whenever something changed; return when nothing can change any more.
+
+        An exception restarts it after a growing delay; the last snapshot stays in force meanwhile.
+        """
+
+
+class HealthChecker(Protocol):
+    """Finds out which instances work. Runs in the control plane, as one supervised task."""
+
+    async def monitor(self, directory: Directory) -> None:
+        """Watch the instances of ``directory`` and mark them, until cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminRequest:
+    """A request under ``/_gateway/``, handed to the control plane.
+
+    Attributes:
+        method: The method.
+        path: The path below ``/_gateway``, such as ``/health``.
+        query: The query without ``?``.
+        body: The body, at most 1 MiB.
+        params: Captured path parameters.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = b""
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+# What build() is given.
+
+
+class Timed(Protocol):
+    """Something that has a deadline now and then.
+
+    Attributes:
+        deadline_s: Monotonic time at which ``deadline_passed`` is due; ``math.inf`` while there is none.
+    """
+
+    deadline_s: float
+
+    def deadline_passed(self) -> None:
+        """Act: the deadline is over. Called repeatedly until ``deadline_s`` is moved."""
+
+
+class Deadlines(Protocol):
+    """One coarse sweep over everything that is timed.
+
+    Setting an attribute per wait costs nothing, a timer handle per wait does; so deadlines are met up to a quarter of
+    a second late.
+    """
+
+    def watch(self, timed: Timed) -> None:
+        """Include ``timed`` in the sweep."""
+
+    def forget(self, timed: Timed) -> None:
+        """Leave it out again; harmless if it was not watched."""
+
+
+class Background(Protocol):
+    """Runs work beside the exchanges, supervised."""
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` until it returns or the component is exited.
+
+        An exception restarts it after a growing delay and shows in ``/_gateway/health``.
+        """
+
+
+class BuildContext(Protocol):
+    """The gateway, as a component may see it."""
+
+    @property
+    def name(self) -> str:
+        """The registration's name."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger ``gateway.plugins.<distribution>``."""
+
+    @property
+    def background(self) -> Background:
+        """Supervised work; starts once the component is entered."""
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """The coarse sweep for time-outs."""
+
+    @property
+    def directory(self) -> Directory:
+        """The services."""
+
+    def resolve(self, path: str | Path) -> Path:
+        """Return ``path`` as meant in the configuration: relative to the configuration file's folder."""
+
+    def keep(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return what is kept under ``key`` for this registration, else keep what ``make`` returns.
+
+        State (a breaker's window, a limiter's table) outlives a reload that changes the component's configuration, and
+        is shared by all components of the registration. It is never forgotten, so it must be bounded.
+        """
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer ``exchange``: match it and run its route. For adapters; returns at once."""
+
+    def refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        """Answer ``exchange`` with ``error`` before any route is matched: what arrived is no request. For adapters.
+
+        Edge policies and observers of unmatched requests see it.
+        """

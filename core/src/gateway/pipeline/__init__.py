@@ -1,0 +1,8 @@
+"""The pipeline: what happens between the match of a route and the dispatch to an instance, compiled at load."""
+
+from __future__ import annotations
+
+from gateway.pipeline.compiled import CompiledRoute, Containment
+from gateway.pipeline.compose import RouteComponents, compile_route
+
+__all__ = ["CompiledRoute", "Containment", "RouteComponents", "compile_route"]

@@ -1,0 +1,233 @@
+"""What hooks return: frozen descriptions of what a plugin offers.
+
+A registration names the offer, the pydantic model of its configuration and how to build the component from it. It costs
+nothing until the configuration uses it: ``build`` is where heavy imports belong.
+
+Where the configuration of an offer stands:
+
+- ``path`` says which block under ``gateway:`` is its own (``auth.jwt``); ``None`` means ``plugins.<name>``.
+- A block that is present is on, unless it says ``enabled: false``; ``default_on`` is on without a block.
+- ``rule_key`` says under which key a rule overrides the block (``cors: {...}``), merged over it and then validated;
+  ``None`` means ``plugins.<name>`` in the rule.
+- ``rule_keys`` maps single keys of a rule to keys of the configuration (``rateLimit`` to ``rate``). A rule that has
+  one of them turns the offer on for that rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from gateway.interfaces import AdminRequest, BuildContext, Stage
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.exchange import Response
+
+__all__ = [
+    "AdapterRegistration",
+    "AdminRouteRegistration",
+    "AuthenticatorRegistration",
+    "BalancerRegistration",
+    "CommandRegistration",
+    "Config",
+    "ConnectorRegistration",
+    "DiscoveryRegistration",
+    "HealthCheckerRegistration",
+    "LimitConfig",
+    "LimiterRegistration",
+    "NoConfig",
+    "ObserverRegistration",
+    "PolicyRegistration",
+    "Registration",
+]
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+class Config(BaseModel):
+    """The base of every configuration model: camelCase keys in YAML, unknown keys refused, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_camel_case, populate_by_name=True)
+
+
+class NoConfig(Config):
+    """The configuration of an offer that has nothing to configure."""
+
+
+class LimitConfig(Config):
+    """What the core itself reads of every limiter's configuration: whose quota a request counts against.
+
+    Attributes:
+        key: ``client`` (address), ``principal``, ``route`` (one quota for all) or ``header:<name>``.
+    """
+
+    key: str = "client"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What every offer has in common.
+
+    Attributes:
+        name: Unique among offers of its kind; what the configuration calls it.
+        summary: One line for ``gateway plugins``.
+        build: Makes the component: ``build(config, context)``. Synchronous, no I/O, may import heavy dependencies.
+        config: The model of its configuration.
+        path: Its block under ``gateway:``, dotted; ``None`` is ``plugins.<name>``.
+        rule_key: The rule's key that overrides the block; ``None`` is ``plugins.<name>`` in the rule.
+        rule_keys: Single keys of a rule, each with the configuration key it sets.
+        aliases: Other spellings of keys that are accepted, old to new, both as the YAML writes them.
+        default_on: Whether it is on when nothing in the configuration mentions it.
+        zero_config: What to merge into the configuration when the operator gave no file at all.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    build: Callable[[Any, BuildContext], Any]
+    summary: str = ""
+    config: type[BaseModel] = NoConfig
+    path: str | None = None
+    rule_key: str | None = None
+    rule_keys: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    default_on: bool = False
+    zero_config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterRegistration(Registration):
+    """Offers an ``Adapter``: the client side of a protocol."""
+
+    kind: ClassVar[str] = "adapter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectorRegistration(Registration):
+    """Offers a ``Connector``: the service side of a protocol.
+
+    Attributes:
+        protocol: The routes it serves (``protocol: http``).
+        schemes: The instances it can reach.
+    """
+
+    kind: ClassVar[str] = "connector"
+
+    protocol: str
+    schemes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthenticatorRegistration(Registration):
+    """Offers an ``Authenticator``.
+
+    Attributes:
+        challenge: The scheme for ``WWW-Authenticate`` when credentials are missing, such as ``Bearer``.
+    """
+
+    kind: ClassVar[str] = "authenticator"
+
+    challenge: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimiterRegistration(Registration):
+    """Offers a ``Limiter``; its configuration model extends ``LimitConfig``."""
+
+    kind: ClassVar[str] = "limiter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancerRegistration(Registration):
+    """Offers a ``Balancer``, chosen by ``loadBalance: <name>``.
+
+    Attributes:
+        other_names: Further values of ``loadBalance`` that choose it.
+    """
+
+    kind: ClassVar[str] = "balancer"
+
+    other_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoveryRegistration(Registration):
+    """Offers a ``DiscoveryProvider``. Its block usually stands under ``registry``."""
+
+    kind: ClassVar[str] = "discovery provider"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthCheckerRegistration(Registration):
+    """Offers a ``HealthChecker``."""
+
+    kind: ClassVar[str] = "health checker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyRegistration(Registration):
+    """Offers a ``Policy``.
+
+    Attributes:
+        stage: Where it stands in the pipeline.
+    """
+
+    kind: ClassVar[str] = "policy"
+
+    stage: Stage = Stage.TRANSFORM
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverRegistration(Registration):
+    """Offers an ``Observer``."""
+
+    kind: ClassVar[str] = "observer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdminRouteRegistration(Registration):
+    """Offers an endpoint under ``/_gateway/``.
+
+    The component is a coroutine function ``async def (request: AdminRequest) -> Response`` and runs in the control
+    plane.
+
+    Attributes:
+        method: The HTTP method.
+        admin_path: The pattern below ``/_gateway``, such as ``/breakers/{name}``.
+        is_public: Whether it answers without the admin token.
+    """
+
+    kind: ClassVar[str] = "admin route"
+
+    method: str = "GET"
+    admin_path: str
+    is_public: bool = False
+    build: Callable[[Any, BuildContext], Callable[[AdminRequest], Awaitable[Response]]]
+    default_on: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandRegistration:
+    """Offers a sub-command of ``gateway``.
+
+    Attributes:
+        name: What is typed after ``gateway``.
+        summary: One line for ``gateway --help``.
+        add_arguments: Declares its arguments on an ``argparse`` parser.
+        run: Runs it and returns the exit code.
+    """
+
+    kind: ClassVar[str] = "command"
+
+    name: str
+    run: Callable[[argparse.Namespace], int]
+    summary: str = ""
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None

@@ -1,0 +1,1 @@
+"""The running gateway: generations, listeners, workers, supervision, reload, drain."""

@@ -1,0 +1,109 @@
+"""What a component is given when it is built."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.errors import GatewayError
+    from gateway.exchange import Exchange
+    from gateway.interfaces import Background, Deadlines
+    from gateway.pluginhost import Plugin
+    from gateway.runtime.supervision import Supervisor
+    from gateway.services.directory import ServiceDirectory
+
+__all__ = ["ComponentContext", "Surroundings"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Surroundings:
+    """What all components of a gateway share.
+
+    Attributes:
+        directory: The services.
+        deadlines: The coarse sweep.
+        supervisor: Runs background work.
+        serve: Answers an exchange.
+        refuse: Answers an exchange with an error, before any route is matched.
+        folder: What relative paths in the configuration are relative to.
+        kept: State that outlives reloads, by registration and key.
+    """
+
+    directory: ServiceDirectory
+    deadlines: Deadlines
+    supervisor: Supervisor
+    serve: Callable[[Exchange], None]
+    refuse: Callable[[Exchange, GatewayError], None]
+    folder: Path = field(default_factory=Path.cwd)
+    kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+
+
+class ComponentContext:
+    """Implements ``gateway.interfaces.BuildContext`` for one component."""
+
+    def __init__(self, kind: str, name: str, plugin: Plugin, surroundings: Surroundings) -> None:
+        self.name = name
+        self.logger = logging.getLogger(f"gateway.plugins.{plugin.distribution}")
+        self.deadlines = surroundings.deadlines
+        self.directory = surroundings.directory
+        self.serve = surroundings.serve
+        self.refuse = surroundings.refuse
+        self._kind = kind
+        self._surroundings = surroundings
+        self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_started = False
+
+    @property
+    def background(self) -> Background:
+        """The component's supervised work."""
+        return self
+
+    def resolve(self, path: str | Path) -> Path:
+        """Return ``path``, relative to the configuration file's folder."""
+        return self._surroundings.folder / Path(path).expanduser()
+
+    def keep(self, key: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the component keeps
+        """Return what is kept under ``key``, else keep what ``make`` returns."""
+        full_key = (self._kind, self.name, key)
+        if full_key not in self._surroundings.kept:
+            self._surroundings.kept[full_key] = make()
+        return self._surroundings.kept[full_key]
+
+    # gateway.interfaces.Background
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` once the component is entered, or at once if it is."""
+        label = f"{self._kind} {self.name}: {name}"
+        if self._is_started:
+            self._tasks.append(self._surroundings.supervisor.start(label, work))
+        else:
+            self._work.append((label, work))
+
+    # The core's side.
+
+    def start_background(self) -> None:
+        """Start what was asked for during the build."""
+        self._is_started = True
+        work, self._work = self._work, []
+        self._tasks.extend(self._surroundings.supervisor.start(label, each) for label, each in work)
+
+    async def stop_background(self) -> None:
+        """Cancel the component's work and wait for it."""
+        tasks, self._tasks = [task for task in self._tasks if not task.done()], []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
+
+
+if TYPE_CHECKING:
+    from gateway.interfaces import BuildContext
+
+    _: type[BuildContext] = ComponentContext

@@ -1,0 +1,278 @@
+"""A generation: one immutable set of compiled routes and the components they use. A reload makes a new one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from gateway.body import Body
+from gateway.errors import ConfigurationError, ErrorType, GatewayError
+from gateway.interfaces import AdminRequest, Route, Stage
+from gateway.pipeline.authentication import AuthenticationPolicy, PathPrefixes, ScopePolicy
+from gateway.pipeline.compiled import CompiledRoute, Containment
+from gateway.pipeline.compose import PlacedPolicy, RouteComponents, compile_route
+from gateway.pipeline.limiting import LimitPolicy, key_function
+from gateway.routing import Miss, RouteEntry, RouteTable, parse_pattern
+from gateway.services.dispatch import build_dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from types import TracebackType
+
+    from gateway.config import Configuration, Configured, ConfiguredRule
+    from gateway.errors import Problem
+    from gateway.exchange import Exchange, Handler, Response
+    from gateway.interfaces import Adapter, Connector, Observer
+    from gateway.runtime.components import Component, ComponentStore
+    from gateway.services.directory import ServiceDirectory
+
+__all__ = ["ADMIN_PREFIX", "AnswerAdmin", "Generation"]
+
+logger = logging.getLogger("gateway.runtime")
+
+ADMIN_PREFIX = "/_gateway"
+MAX_ADMIN_BODY_BYTES = 1024 * 1024
+ADMIN_PRIORITY = 2**31
+"""Above every rule: a route for everything must not hide the gateway's own health."""
+
+if TYPE_CHECKING:
+    AnswerAdmin = Callable[[AdminRequest, str | None], Awaitable[Response]]
+    """Answers a request under ``/_gateway``, given its ``Authorization`` field."""
+
+
+class Generation:
+    """What one configuration compiles to.
+
+    Args:
+        configuration: The configuration.
+        store: Builds components, or hands out the ones that stay.
+        directory: The services.
+        answer_admin: Answers requests under ``/_gateway``.
+
+    Attributes:
+        table: The routes.
+        adapters: The adapters, in the order of their names.
+        keeps_encoded_slashes: Whether ``%2F`` in a path is kept rather than refused.
+        has_pseudo_methods: Whether a rule names ``WEBSOCKET`` or ``SSE`` as a method.
+        in_flight: How many exchanges are under way.
+
+    Raises:
+        ConfigurationError: If a component cannot be built; all that cannot are named.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        store: ComponentStore,
+        directory: ServiceDirectory,
+        answer_admin: AnswerAdmin,
+    ) -> None:
+        self.configuration = configuration
+        self.in_flight = 0
+        self._store = store
+        self._directory = directory
+        self._components: dict[int, Component] = {}
+        self._problems: list[Problem] = []
+        self._is_idle = asyncio.Event()
+        self._is_retired = False
+        self._containment = Containment(self._blame, configuration.gateway.errors.upstream_timeout_status)
+        self._skipped = PathPrefixes(configuration.gateway.auth.skip_paths)
+        self._observers: list[Observer] = self._instances(configuration.observers)
+        self._connectors = self._connectors_by_protocol()
+        self.adapters: list[Adapter] = self._instances(configuration.adapters)
+        self._edge = self._placed(configuration.edge_policies)
+        entries = [entry for rule in configuration.rules if (entry := self._entry(rule)) is not None]
+        if self._problems:
+            raise ConfigurationError(self._problems)
+        self.table = RouteTable([*entries, self._admin_entry(answer_admin)])
+        self._not_found = self._refusing(GatewayError(ErrorType.NOT_FOUND, "route not found"))
+        self.keeps_encoded_slashes = configuration.gateway.router.encoded_slashes
+        self.has_pseudo_methods = any(
+            {"WEBSOCKET", "SSE"} & (entry.methods or frozenset()) for entry in self.table.entries
+        )
+
+    # Serving.
+
+    def missed(self, miss: Miss) -> CompiledRoute:
+        """Return the route for requests that no rule matches."""
+        if not miss.allowed:
+            return self._not_found
+        allow = ", ".join(miss.allowed).encode("latin-1")
+        error = GatewayError(ErrorType.METHOD_NOT_ALLOWED, "method not allowed", headers=((b"allow", allow),))
+        return self._refusing(error)
+
+    def refusing(self, error: GatewayError) -> CompiledRoute:
+        """Return a route that answers ``error``, for what never was a request."""
+        return self._refusing(error)
+
+    # Its life.
+
+    async def enter(self) -> None:
+        """Enter its components, in the order of the pipeline; those that stay from an earlier generation are entered.
+
+        Raises:
+            ConfigurationError: If one fails; those entered before it are exited again.
+        """
+        for component in self._components.values():
+            component.uses += 1
+        try:
+            for component in self._components.values():
+                await component.enter()
+        except BaseException:
+            await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """Give its components up, in reverse order; the ones nobody else uses are exited."""
+        for component in reversed(self._components.values()):
+            await self._store.release(component)
+
+    async def retire(self, timeout_s: float) -> None:
+        """Wait until its exchanges are over, then leave.
+
+        Args:
+            timeout_s: After so many seconds the components are given up all the same.
+        """
+        self._is_retired = True
+        if self.in_flight:
+            try:
+                await asyncio.wait_for(self._is_idle.wait(), timeout_s)
+            except TimeoutError:
+                logger.info("%d exchanges outlive their configuration", self.in_flight)
+        await self.leave()
+
+    def _finished(self) -> None:
+        self.in_flight -= 1
+        if self._is_retired and not self.in_flight:
+            self._is_idle.set()
+
+    # Compiling.
+
+    def _entry(self, rule: ConfiguredRule) -> RouteEntry[CompiledRoute] | None:
+        before = len(self._problems)
+        policies = self._policies(rule)
+        terminal = self._terminal(rule)
+        if terminal is None or len(self._problems) > before:
+            return None
+        components = RouteComponents(
+            route=rule.route,
+            policies=policies,
+            terminal=terminal,
+            rewrite=rule.rewrite,
+            observers=self._observers,
+        )
+        compiled = compile_route(components, self._containment, on_finish=self._finished)
+        return rule.entry(compiled)
+
+    def _terminal(self, rule: ConfiguredRule) -> Handler | None:
+        try:
+            balancer = self._store.build(rule.balancer)
+        except ConfigurationError as error:
+            self._problems.extend(error.problems)
+            return None
+        connectors = self._connectors.get(rule.route.protocol, {})
+        service = self._directory.service(rule.route.service)
+        return build_dispatch(service, balancer.instance, connectors, self._observers)
+
+    def _policies(self, rule: ConfiguredRule) -> list[PlacedPolicy]:
+        """Return the policies of a rule in pipeline order; the core's own come first in their stages."""
+        own = [
+            PlacedPolicy(stage=Stage.AUTHENTICATE, name="auth", policy=self._authentication(rule)),
+            PlacedPolicy(
+                stage=Stage.AUTHORIZE, name="scopes", policy=ScopePolicy(rule.auth.scopes, skipped=self._skipped)
+            ),
+            PlacedPolicy(stage=Stage.LIMIT, name="limits", policy=self._limits(rule)),
+        ]
+        # sorted() is stable: within a stage what comes first stays first.
+        return sorted([*own, *self._placed(rule.policies)], key=lambda placed: placed.stage)
+
+    def _authentication(self, rule: ConfiguredRule) -> AuthenticationPolicy:
+        authenticators = [
+            (configured.registration.name, configured.registration.challenge, component.instance)
+            for configured in rule.authenticators
+            if (component := self._obtain(configured)) is not None
+        ]
+        return AuthenticationPolicy(authenticators, is_required=rule.auth.required, skipped=self._skipped)
+
+    def _limits(self, rule: ConfiguredRule) -> LimitPolicy:
+        limiters = [
+            (configured.registration.name, key_function(configured.config.key), component.instance)
+            for configured in rule.limiters
+            if (component := self._obtain(configured)) is not None
+        ]
+        return LimitPolicy(limiters)
+
+    def _placed(self, configured_policies: Iterable[Configured]) -> list[PlacedPolicy]:
+        return [
+            PlacedPolicy(
+                stage=configured.registration.stage,
+                name=configured.registration.name,
+                policy=component.instance,
+                is_optional=configured.on_error == "allow",
+            )
+            for configured in configured_policies
+            if (component := self._obtain(configured)) is not None
+        ]
+
+    def _connectors_by_protocol(self) -> dict[str, dict[str, Connector]]:
+        found: dict[str, dict[str, Connector]] = {}
+        for configured in self.configuration.connectors:
+            component = self._obtain(configured)
+            if component is not None:
+                by_scheme = found.setdefault(configured.registration.protocol, {})
+                by_scheme.update(dict.fromkeys(configured.registration.schemes, component.instance))
+        return found
+
+    def _admin_entry(self, answer_admin: AnswerAdmin) -> RouteEntry[CompiledRoute]:
+        async def admin(exchange: Exchange) -> Response:
+            request = exchange.request
+            body = request.body
+            if isinstance(body, Body):
+                body = await body.read(MAX_ADMIN_BODY_BYTES)
+            asked = AdminRequest(
+                method=request.method,
+                path=request.path.removeprefix(ADMIN_PREFIX) or "/",
+                query=request.query,
+                body=body,
+            )
+            return await answer_admin(asked, request.headers.get("authorization"))
+
+        compiled = self._own_route("gateway.admin", f"{ADMIN_PREFIX}/*", admin, needs_task=True)
+        pattern = parse_pattern(f"{ADMIN_PREFIX}/*")
+        return RouteEntry(id="gateway.admin", pattern=pattern, target=compiled, priority=ADMIN_PRIORITY)
+
+    def _refusing(self, error: GatewayError) -> CompiledRoute:
+        async def refuse(exchange: Exchange) -> Response:
+            raise GatewayError(
+                error.type, error.message, detail=error.detail, headers=error.headers, plugin=error.plugin
+            )
+
+        return self._own_route("gateway.unmatched", "*", refuse)
+
+    def _own_route(self, route_id: str, path: str, terminal: Handler, *, needs_task: bool = False) -> CompiledRoute:
+        components = RouteComponents(
+            route=Route(id=route_id, path=path), policies=self._edge, terminal=terminal, observers=self._observers
+        )
+        compiled = compile_route(components, self._containment, on_finish=self._finished)
+        compiled.needs_task = compiled.needs_task or needs_task
+        return compiled
+
+    # Components.
+
+    def _instances(self, configured: Iterable[Configured]) -> list[Any]:
+        components = [self._obtain(each) for each in configured]
+        return [component.instance for component in components if component is not None]
+
+    def _obtain(self, configured: Configured) -> Component | None:
+        try:
+            component = self._store.obtain(configured)
+        except ConfigurationError as error:
+            self._problems.extend(problem for problem in error.problems if problem not in self._problems)
+            return None
+        self._components.setdefault(id(component), component)
+        return component
+
+    def _blame(self, traceback: TracebackType | None) -> str | None:
+        plugin = self.configuration.host.blame(traceback)
+        return plugin.name if plugin is not None else None

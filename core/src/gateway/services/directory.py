@@ -1,0 +1,170 @@
+"""The directory: what discovery published, merged, with an ``Instance`` that outlives every refresh."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from gateway.interfaces import Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from gateway.interfaces import Endpoint
+
+__all__ = ["Service", "ServiceDirectory"]
+
+logger = logging.getLogger("gateway.services")
+
+_Identity = tuple[str, str, int]
+
+
+class Service:
+    """A service and its instances. Compiled routes hold on to it, so it stays the same object for good.
+
+    Attributes:
+        name: Its name.
+        instances: All known instances.
+        available: The healthy ones that take traffic; a new tuple whenever something changed, never changed in place.
+    """
+
+    __slots__ = ("_by_identity", "_published", "_refused", "available", "instances", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.instances: tuple[Instance, ...] = ()
+        self.available: tuple[Instance, ...] = ()
+        self._by_identity: dict[_Identity, Instance] = {}
+        self._published: dict[str, Sequence[Endpoint]] = {}
+        self._refused: set[_Identity] = set()
+
+    def publish(self, provider: str, endpoints: Sequence[Endpoint]) -> bool:
+        """Take over what ``provider`` says about this service; returns whether anything changed."""
+        before = self._published.get(provider, ())
+        if tuple(before) == tuple(endpoints):
+            return False
+        if endpoints:
+            self._published[provider] = tuple(endpoints)
+        else:
+            self._published.pop(provider, None)
+        self._rebuild()
+        return True
+
+    def mark(self, instance: Instance, *, is_healthy: bool) -> bool:
+        """Take over a health checker's word; returns whether anything changed."""
+        identity = _identity(instance.endpoint)
+        if self._by_identity.get(identity) is not instance or (identity not in self._refused) == is_healthy:
+            return False
+        if is_healthy:
+            self._refused.discard(identity)
+        else:
+            self._refused.add(identity)
+        self._rebuild()
+        return True
+
+    def published(self) -> tuple[tuple[Endpoint, ...], frozenset[_Identity]]:
+        """Return the endpoints of all instances, and the identities that health checkers took out: what workers need."""
+        return tuple(instance.endpoint for instance in self.instances), frozenset(self._refused)
+
+    def take_over(self, endpoints: Sequence[Endpoint], refused: frozenset[_Identity]) -> None:
+        """Become what ``published`` of the control plane's service says."""
+        self._published = {"control": tuple(endpoints)}
+        self._refused = set(refused)
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        known: dict[_Identity, Instance] = {}
+        for endpoints in self._published.values():
+            for endpoint in endpoints:
+                identity = _identity(endpoint)
+                if identity in known:
+                    continue
+                instance = self._by_identity.get(identity) or Instance(self.name, endpoint)
+                instance.endpoint = endpoint
+                instance.is_healthy = endpoint.is_healthy and identity not in self._refused
+                known[identity] = instance
+        self._refused &= known.keys()
+        self._by_identity = known
+        self.instances = tuple(known.values())
+        self.available = tuple(instance for instance in self.instances if instance.is_healthy)
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name} {len(self.available)} of {len(self.instances)} available>"
+
+
+class ServiceDirectory:
+    """All services. Implements ``gateway.interfaces.Directory``; used from one event loop.
+
+    Args:
+        changed: Called with the service after every change; the control plane tells the workers so.
+    """
+
+    def __init__(self, changed: Callable[[Service], None] | None = None) -> None:
+        self._services: dict[str, Service] = {}
+        self._changed = changed
+
+    def service(self, name: str) -> Service:
+        """Return the service called ``name``, without instances as long as nobody publishes any."""
+        service = self._services.get(name)
+        if service is None:
+            service = self._services[name] = Service(name)
+        return service
+
+    def services(self) -> Sequence[str]:
+        """Return the names of all services that have instances, or that a route names."""
+        return sorted(self._services)
+
+    def instances(self, service: str) -> Sequence[Instance]:
+        """Return the instances of ``service``, unhealthy ones too."""
+        found = self._services.get(service)
+        return found.instances if found is not None else ()
+
+    def publish(self, provider: str, snapshot: Mapping[str, Sequence[Endpoint]]) -> None:
+        """Replace everything ``provider`` published before by ``snapshot``."""
+        for name in {*snapshot, *self._services}:
+            service = self.service(name)
+            if service.publish(provider, snapshot.get(name, ())):
+                logger.info(
+                    "service %s: %d of %d instances available",
+                    name,
+                    len(service.available),
+                    len(service.instances),
+                    extra={"service": name, "provider": provider},
+                )
+                self._tell(service)
+
+    def withdraw(self, provider: str) -> None:
+        """Forget everything ``provider`` published: the configuration does not use it any more."""
+        self.publish(provider, {})
+
+    def take_over(self, name: str, endpoints: Sequence[Endpoint], refused: frozenset[_Identity]) -> None:
+        """Copy a service of the control plane; in workers."""
+        self.service(name).take_over(endpoints, refused)
+
+    def mark(self, instance: Instance, *, is_healthy: bool, reason: str) -> None:
+        """Say whether ``instance`` works."""
+        service = self._services.get(instance.service)
+        if service is not None and service.mark(instance, is_healthy=is_healthy):
+            logger.warning(
+                "instance %s of service %s is %s: %s",
+                instance.id,
+                service.name,
+                "healthy again" if is_healthy else "unhealthy",
+                reason,
+                extra={"service": service.name, "instance": instance.id},
+            )
+            self._tell(service)
+
+    def _tell(self, service: Service) -> None:
+        if self._changed is not None:
+            self._changed(service)
+
+
+def _identity(endpoint: Endpoint) -> _Identity:
+    return endpoint.scheme, endpoint.address, endpoint.port
+
+
+if TYPE_CHECKING:
+    from gateway.interfaces import Directory
+
+    _: type[Directory] = ServiceDirectory

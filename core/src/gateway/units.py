@@ -1,0 +1,91 @@
+"""Durations and sizes as operators write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+__all__ = ["Duration", "Milliseconds", "Size", "parse_duration", "parse_size"]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
+_BYTES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+
+
+def parse_duration(value: Any, *, unit_s: float = 1.0) -> float:
+    """Return seconds for ``30``, ``"30s"``, ``"1m30s"``, ``"250ms"``, ``"1.5h"`` or ``"2d"``.
+
+    Args:
+        value: A number in units of ``unit_s``, or text with units.
+        unit_s: What a bare number counts, in seconds.
+
+    Raises:
+        ValueError: If it is neither, or negative.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        msg = f"{value!r} is not a duration; write a number or a text such as '30s', '5m' or '250ms'"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a message, TypeError into a crash
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = float(text)
+        except ValueError:
+            return _parse_duration_text(text)
+    if not 0 <= value < float("inf"):
+        msg = f"{value!r} is not a duration; it must be 0 or more"
+        raise ValueError(msg)
+    return float(value) * unit_s
+
+
+def _parse_duration_text(text: str) -> float:
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != re.sub(r"\s", "", text):
+        msg = f"{text!r} is not a duration; write a number or a text such as '30s', '5m' or '250ms'"
+        raise ValueError(msg)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def parse_size(value: Any) -> int:
+    """Return bytes for ``1048576``, ``"8KB"``, ``"1MB"`` or ``"1.5GB"`` (powers of 1024).
+
+    Raises:
+        ValueError: If it is none of these, or negative.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if text.isdecimal():
+            return int(text)
+        if (match := _SIZE.fullmatch(text)) is not None:
+            return int(float(match[1]) * _BYTES[match[2].lower()])
+    msg = f"{value!r} is not a size; write bytes or a text such as '8KB' or '10MB'"
+    raise ValueError(msg)
+
+
+_PATTERN = r"^\s*(\d+(\.\d+)?|(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+)\s*$"
+_DURATION_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _PATTERN}],
+}
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA | {"description": "seconds, or '5m'"})
+]
+"""Seconds; a bare number counts seconds."""
+
+Milliseconds = Annotated[
+    float,
+    BeforeValidator(lambda value: parse_duration(value, unit_s=0.001)),
+    WithJsonSchema(_DURATION_SCHEMA | {"description": "milliseconds, or '5m'"}),
+]
+"""Seconds; a bare number counts milliseconds, as the mission's ``retry.initialDelay`` does."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "description": "bytes, or '8MB'"}),
+]
+"""Bytes."""

@@ -1,0 +1,77 @@
+"""The balancer ``power_of_two``: the less busy of two drawn by lot."""
+
+from __future__ import annotations
+
+import random
+from bisect import insort
+from typing import TYPE_CHECKING
+
+from gateway_balancers.candidates import candidates, weight_of
+from gateway_balancers.shares import Shares, step_over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway import Exchange, Instance
+
+__all__ = ["PowerOfTwo"]
+
+
+class PowerOfTwo:
+    """Draws two instances and takes the one with fewer attempts in flight for its weight, in O(log n).
+
+    Two choices instead of one bring the fullest of n instances from about ln n / ln ln n down to about ln ln n / ln 2
+    (Azar, Broder, Karlin, Upfal: Balanced Allocations, 1994; Mitzenmacher: The Power of Two Choices in Randomized Load
+    Balancing, 2001). Unlike the very least busy one, it is not asked by every worker at the same moment, which is what
+    makes this the better choice when each worker sees only its own share of the load.
+
+    The first is drawn by weight, the second evenly among the others; the first wins a tie. So an idle service is used
+    by weight, and a busy one by what is in flight.
+
+    Args:
+        random: Where chance comes from.
+    """
+
+    def __init__(self, random: Callable[[], float] = random.random) -> None:
+        self._random = random
+        self._instances: Sequence[Instance] = ()
+        self._candidates: Sequence[Instance] = ()
+        self._shares: Shares
+
+    def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
+        """Return the less busy of two."""
+        if instances is not self._instances:
+            self._adopt(instances)
+        if exchange.excluded:
+            return self._select_but(exchange.excluded)
+        others = len(self._candidates) - 1
+        first = self._shares.draw()
+        if not others:
+            return self._candidates[first]
+        second = int(self._random() * others)
+        return self._less_busy(first, second + 1 if second >= first else second)
+
+    def _select_but(self, excluded: Sequence[Instance]) -> Instance:
+        taken = self._shares.positions(excluded)
+        first = self._shares.draw_but(taken)
+        insort(taken, first)
+        others = len(self._candidates) - len(taken)
+        if not others:
+            return self._candidates[first]
+        return self._less_busy(first, step_over(int(self._random() * others), taken))
+
+    def _less_busy(self, first: int, second: int) -> Instance:
+        one, other = self._candidates[first], self._candidates[second]
+        # Multiplied crosswise: a / b <= c / d without dividing.
+        return one if one.in_flight * weight_of(other) <= other.in_flight * weight_of(one) else other
+
+    def _adopt(self, instances: Sequence[Instance]) -> None:
+        self._instances = instances
+        self._candidates = candidates(instances)
+        self._shares = Shares(self._candidates, self._random)
+
+
+if TYPE_CHECKING:
+    from gateway.interfaces import Balancer
+
+    _: type[Balancer] = PowerOfTwo

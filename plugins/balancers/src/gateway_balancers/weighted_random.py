@@ -1,0 +1,50 @@
+"""The balancer ``weighted_random``: by lot, by weight."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from gateway_balancers.candidates import candidates
+from gateway_balancers.shares import Shares
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway import Exchange, Instance
+
+__all__ = ["WeightedRandom"]
+
+
+class WeightedRandom:
+    """Draws each instance as often as its weight says, in O(log n).
+
+    Args:
+        random: Where chance comes from.
+    """
+
+    def __init__(self, random: Callable[[], float] = random.random) -> None:
+        self._random = random
+        self._instances: Sequence[Instance] = ()
+        self._candidates: Sequence[Instance] = ()
+        self._shares: Shares
+
+    def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
+        """Return an instance by lot."""
+        if instances is not self._instances:
+            self._adopt(instances)
+        shares = self._shares
+        if exchange.excluded:
+            return self._candidates[shares.draw_but(shares.positions(exchange.excluded))]
+        return self._candidates[shares.draw()]
+
+    def _adopt(self, instances: Sequence[Instance]) -> None:
+        self._instances = instances
+        self._candidates = candidates(instances)
+        self._shares = Shares(self._candidates, self._random)
+
+
+if TYPE_CHECKING:
+    from gateway.interfaces import Balancer
+
+    _: type[Balancer] = WeightedRandom

@@ -1,0 +1,56 @@
+"""What gateway-http offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway import AdapterRegistration, BuildContext, ConnectorRegistration, hookimpl
+
+from gateway_http.config import BackendHttpConfig, FrontendHttpConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway_http.adapter import HttpAdapter
+    from gateway_http.connector import HttpConnector
+
+
+@hookimpl
+def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegistration]:
+    return [
+        AdapterRegistration(
+            name="http",
+            summary="HTTP/1.1 for clients, plain and over TLS",
+            config=FrontendHttpConfig,
+            build=build_adapter,
+            path="frontend.http",
+            default_on=True,
+        ),
+        ConnectorRegistration(
+            name="http",
+            summary="HTTP/1.1 to services, plain and over TLS",
+            config=BackendHttpConfig,
+            build=build_connector,
+            path="backend.http",
+            default_on=True,
+            protocol="http",
+            schemes=("http", "https"),
+            aliases={
+                "tls.caFile": "tls.rootCAFile",
+                "tls.certFile": "tls.clientCertFile",
+                "tls.keyFile": "tls.clientKeyFile",
+            },
+        ),
+    ]
+
+
+def build_adapter(config: FrontendHttpConfig, context: BuildContext) -> HttpAdapter:
+    from gateway_http.adapter import HttpAdapter
+
+    return HttpAdapter(config, context)
+
+
+def build_connector(config: BackendHttpConfig, context: BuildContext) -> HttpConnector:
+    from gateway_http.connector import HttpConnector
+
+    return HttpConnector(config, context)

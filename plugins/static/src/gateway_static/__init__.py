@@ -1,0 +1,1 @@
+"""Static service discovery for Gateway: services and instances listed in the configuration file."""

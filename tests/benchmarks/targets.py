@@ -1,0 +1,112 @@
+"""What the gateway has set out to reach, and whether it did: the ratios that the tables are for."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+import results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_ENOUGH_CORES = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One bound.
+
+    Attributes:
+        text: What is bounded.
+        figure: Computes it; `None` if it was not measured.
+        least: The lower bound, or `None`.
+        most: The upper bound, or `None`.
+        digits: Digits after the point when it is shown.
+    """
+
+    text: str
+    figure: Callable[[Sequence[results.Result]], float | None]
+    least: float | None = None
+    most: float | None = None
+    digits: int = 2
+
+    @property
+    def bound(self) -> str:
+        """The bound in words."""
+        return f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+
+    def is_met(self, value: float) -> bool:
+        """Tells whether a value lies within the bound."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+def _against(scenario: str, key: str, above: str, below: str) -> Callable[[Sequence[results.Result]], float | None]:
+    def figure(measured: Sequence[results.Result]) -> float | None:
+        one = results.find(measured, scenario, above)
+        return results.ratio(one, results.find(measured, scenario, below), key)
+
+    return figure
+
+
+def _between(scenario: str, key: str, above: str, below: str) -> Callable[[Sequence[results.Result]], float | None]:
+    def figure(measured: Sequence[results.Result]) -> float | None:
+        one = results.find(measured, scenario, "gateway", above)
+        return results.ratio(one, results.find(measured, scenario, "gateway", below), key)
+
+    return figure
+
+
+def _own(scenario: str, key: str, variant: str | None = None) -> Callable[[Sequence[results.Result]], float | None]:
+    def figure(measured: Sequence[results.Result]) -> float | None:
+        result = results.find(measured, scenario, "gateway", variant)
+        return result.median(key) if result else None
+
+    return figure
+
+
+def _two_workers(measured: Sequence[results.Result]) -> float | None:
+    """With fewer cores the load generator and the second worker share one, and the ratio says nothing."""
+    if (os.cpu_count() or 1) < _ENOUGH_CORES:
+        return None
+    return _between("workers-2", "rate", "2 workers", "1 worker")(measured)
+
+
+TARGETS = (
+    Target(text="small: nginx's CPU / ours", figure=_against("small", "cpu_us", "nginx", "gateway"), least=0.6),
+    Target(text="small: Envoy's CPU / ours", figure=_against("small", "cpu_us", "envoy", "gateway"), least=2),
+    Target(text="small: Traefik's CPU / ours", figure=_against("small", "cpu_us", "traefik", "gateway"), least=3),
+    Target(text="small: Caddy's CPU / ours", figure=_against("small", "cpu_us", "caddy", "gateway"), least=3),
+    Target(
+        text="stream-1mb: nginx's CPU / ours", figure=_against("stream-1mb", "cpu_us", "nginx", "gateway"), least=0.6
+    ),
+    Target(
+        text="stream-1mb: CPU of nginx with 64 KiB buffers / ours",
+        figure=_against("stream-1mb", "cpu_us", "nginx-64k", "gateway"),
+        least=0.6,
+    ),
+    Target(text="upload-1mb: our rate / nginx's", figure=_against("upload-1mb", "rate", "gateway", "nginx"), least=1),
+    Target(
+        text="upload-1mb: our rate / that of nginx with 64 KiB buffers",
+        figure=_against("upload-1mb", "rate", "gateway", "nginx-64k"),
+        least=1,
+    ),
+    Target(text="tls: nginx's CPU / ours", figure=_against("tls", "cpu_us", "nginx", "gateway"), least=0.6),
+    Target(
+        text="routes-10000: CPU with 10,000 rules / with 1",
+        figure=_between("routes-10000", "cpu_us", "10,000 rules", "1 rule"),
+        most=1.1,
+    ),
+    Target(
+        text="instances-1000: CPU with 1,000 instances / with 1",
+        figure=_between("instances-1000", "cpu_us", "1,000 instances", "1 instance"),
+        most=1.1,
+    ),
+    Target(text="p99-half: our p99 / nginx's", figure=_against("p99-half", "p99_ms", "gateway", "nginx"), most=3),
+    Target(text="idle-5000: KiB for each connection", figure=_own("idle-5000", "kb_each"), most=15, digits=1),
+    Target(text="start: seconds to the first answer", figure=_own("start", "start_s"), most=0.7),
+    Target(text="workers-2: rate with 2 workers / with 1 (4 cores)", figure=_two_workers, least=1.7),
+    Target(text="body-1gib: MiB more for a download", figure=_own("body-1gib", "growth_mib", "download"), most=64),
+    Target(text="body-1gib: MiB more for an upload", figure=_own("body-1gib", "growth_mib", "upload"), most=64),
+)
