@@ -44,6 +44,7 @@ __all__ = [
     "Limiter",
     "Listener",
     "Observer",
+    "Outbox",
     "Policy",
     "Publish",
     "Route",
@@ -460,6 +461,20 @@ class Deadlines(Protocol):
         """Leave it out again; harmless if it was not watched."""
 
 
+class Outbox(Protocol):
+    """Collects small writes of one turn of the event loop and sends them together at its end.
+
+    For whole, small messages. Whatever else is written to the same transport must come later: call ``flush`` before a
+    direct write, an end of file or a close that could overtake.
+    """
+
+    def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Send ``data`` over ``transport`` at the end of this turn."""
+
+    def flush(self) -> None:
+        """Send everything now."""
+
+
 class Background(Protocol):
     """Runs work beside the exchanges, supervised."""
 
@@ -488,6 +503,10 @@ class BuildContext(Protocol):
     @property
     def deadlines(self) -> Deadlines:
         """The coarse sweep for time-outs."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Sends small messages together; for adapters and connectors."""
 
     @property
     def directory(self) -> Directory:

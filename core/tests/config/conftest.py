@@ -224,7 +224,7 @@ class Index:
         else:
             vars(sys.modules[module]).update({f"offer_{number}": offer for number, offer in enumerate(offers)})
         info = self._folder / f"{module}-{version}.dist-info"
-        info.mkdir()
+        info.mkdir(exist_ok=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         name = name or distribution.removeprefix("gateway-")
         (info / "entry_points.txt").write_text(f"[gateway]\n{name} = {module}\n")
@@ -265,7 +265,7 @@ class Loader:
 
     def rule(self, keys: str, **options: Any) -> ConfiguredRule:
         """Return the only rule of a configuration, with these keys of its own."""
-        text = self.one_rule + "".join(f"      {line}\n" for line in dedent(keys).splitlines())
+        text = self.one_rule + "".join(f"        {line}\n" for line in dedent(keys).splitlines())
         (rule,) = self(text, **options).rules
         return rule
 

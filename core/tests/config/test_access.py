@@ -70,7 +70,7 @@ def test_a_route_below_a_skipped_path_is_skipped(skipped, path):
     assert decided(is_required=True, skip_paths=[skipped], path=path) == RouteAuth(skip=True)
 
 
-@pytest.mark.parametrize("path", ["/", "/publicity", "/publicity/*", "/pub", "/other/*", "/Public", "/:id/x/y", "/a*"])
+@pytest.mark.parametrize("path", ["/", "/publicity", "/publicity/*", "/pub", "/other/*", "/Public", "/a*"])
 def test_a_route_beside_a_skipped_path_is_not(path):
     auth = decided(is_required=True, skip_paths=["/public/x"], path=path)
     assert auth == RouteAuth(required=True)
@@ -138,8 +138,6 @@ def test_paths_that_cannot_be_skipped(text, problem):
 
 # In a configuration.
 
-RULE = "gateway.yaml:8:9: gateway.router.rules[0]"
-
 
 @pytest.fixture
 def secured(load, index):
@@ -182,18 +180,18 @@ def test_naming_a_provider_turns_it_on(secured):
 def test_a_provider_that_is_turned_off_is_left_out_with_a_warning(secured):
     assert names(secured("{providers: [jwt, apikey], jwt: {enabled: false}, apikey: {}}")) == ["apikey"]
     assert secured.warnings == [
-        "gateway.yaml:10:21: gateway.auth.providers[0]: names 'jwt', which 'enabled: false' turns off"
+        "gateway.yaml:11:22: gateway.auth.providers[0]: names 'jwt', which 'enabled: false' turns off"
     ]
 
 
 def test_a_provider_that_is_missing(secured):
     assert secured.problems("{providers: [jwt, oauth2, ldap]}") == [
         (
-            "gateway.yaml:10:26: gateway.auth.providers[1]: no installed plugin provides the authenticator 'oauth2'; it "
-            "ships in gateway-oauth2:  pip install 'gateway[oauth2]'"
+            "gateway.yaml:11:27: gateway.auth.providers[1]: no installed plugin provides the authenticator 'oauth2'; "
+            "it ships in gateway-oauth2:  pip install 'gateway[oauth2]'"
         ),
         (
-            "gateway.yaml:10:34: gateway.auth.providers[2]: no installed plugin provides the authenticator 'ldap'; "
+            "gateway.yaml:11:35: gateway.auth.providers[2]: no installed plugin provides the authenticator 'ldap'; "
             "installed are 'apikey', 'jwt'"
         ),
     ]
@@ -201,7 +199,7 @@ def test_a_provider_that_is_missing(secured):
 
 def test_a_single_provider_that_is_missing(secured):
     (problem,) = secured.problems("{providers: ldap}")
-    assert problem.startswith("gateway.yaml:10:21: gateway.auth.providers: no installed plugin provides the")
+    assert problem.startswith("gateway.yaml:11:21: gateway.auth.providers: no installed plugin provides the")
 
 
 def test_a_rule_chooses_among_what_is_configured(secured):
@@ -211,10 +209,14 @@ def test_a_rule_chooses_among_what_is_configured(secured):
 
 def test_a_rule_cannot_choose_what_is_not_configured(secured):
     assert secured.problems("{jwt: {}}", "  authType: [apikey, ldap]") == [
-        "gateway.yaml:10:17: gateway.router.rules[0].authType: the authenticator 'apikey' is not configured; add "
-        "gateway.auth.apikey",
-        "gateway.yaml:10:17: gateway.router.rules[0].authType: no installed plugin provides the authenticator 'ldap'; "
-        "installed are 'apikey', 'jwt'",
+        (
+            "gateway.yaml:11:19: gateway.router.rules[0].authType: the authenticator 'apikey' is not configured; "
+            "add gateway.auth.apikey"
+        ),
+        (
+            "gateway.yaml:11:19: gateway.router.rules[0].authType: no installed plugin provides the authenticator "
+            "'ldap'; installed are 'apikey', 'jwt'"
+        ),
     ]
 
 
@@ -224,34 +226,40 @@ def test_a_rule_can_configure_an_authenticator_of_its_own(secured):
     assert (rule.authenticators[1].config.issuer, rule.authenticators[1].config.secret.get_secret_value()) == ("a", "x")
 
 
-def test_credentials_that_nobody_could_check_are_refused_to_be_required(secured):
-    message = "credentials are required and no authenticator is on that could check them; configure 'apikey' or 'jwt'"
-    assert secured.problems("{required: true}") == [f"gateway.yaml:10:10: gateway.auth.required: {message}"]
-    assert secured.problems("{requiredScopes: [a]}") == [f"gateway.yaml:10:10: gateway.auth.requiredScopes: {message}"]
-    assert secured.problems("{}", "  authRequired: true") == [
-        f"gateway.yaml:10:7: gateway.router.rules[0].authRequired: {message}"
-    ]
-    assert secured.problems("{}", "  auth: {scopes: [a]}") == [
-        f"gateway.yaml:10:14: gateway.router.rules[0].auth.scopes: {message}"
-    ]
-    assert secured.problems("{required: true, providers: [jwt], jwt: {enabled: false}}") == [
-        f"gateway.yaml:10:10: gateway.auth.required: {message}"
-    ]
-    assert secured.problems("{required: true, jwt: {}}", "  auth: {jwt: {enabled: false}}") == [
-        f"gateway.yaml:11:10: gateway.auth.required: {message}"
+@pytest.mark.parametrize(
+    ("auth", "keys", "place"),
+    [
+        ("{required: true}", "", "11:10: gateway.auth.required"),
+        ("{requiredScopes: [a]}", "", "11:10: gateway.auth.requiredScopes"),
+        ("{required: true, providers: []}", "", "11:10: gateway.auth.required"),
+        ("{required: true, providers: [jwt], jwt: {enabled: false}}", "", "11:10: gateway.auth.required"),
+        ("{required: true, jwt: {}}", "  auth: {jwt: {enabled: false}}", "12:10: gateway.auth.required"),
+        ("{}", "  authRequired: true", "11:9: gateway.router.rules[0].authRequired"),
+        ("{}", "  auth: {required: true}", "11:16: gateway.router.rules[0].auth.required"),
+        ("{}", "  auth: {scopes: [a]}", "11:16: gateway.router.rules[0].auth.scopes"),
+    ],
+)
+def test_credentials_that_nobody_could_check_cannot_be_required(secured, auth, keys, place):
+    assert secured.problems(auth, keys) == [
+        (
+            f"gateway.yaml:{place}: credentials are required and no authenticator is on that could check them; "
+            "configure 'apikey' or 'jwt'"
+        )
     ]
 
 
 def test_an_authenticator_that_is_wrong_is_reported_once(secured):
     assert secured.problems("{required: true, jwt: {issuer: [1]}}") == [
-        "gateway.yaml:10:40: gateway.auth.jwt.issuer: this list is not text; write a single value"
+        "gateway.yaml:11:40: gateway.auth.jwt.issuer: this list is not text; write a single value"
     ]
 
 
 def test_credentials_are_required_also_where_there_is_no_rule(load):
     assert load.problems("gateway: {auth: {required: true}}") == [
-        "gateway.yaml:1:18: gateway.auth.required: credentials are required and no authenticator is on that could check "
-        "them; install and configure one, such as gateway-jwt"
+        (
+            "gateway.yaml:1:18: gateway.auth.required: credentials are required and no authenticator is on that could "
+            "check them; install and configure one, such as gateway-jwt"
+        )
     ]
 
 
@@ -266,8 +274,10 @@ def test_asking_for_nothing_has_no_effect_where_the_gateway_asks(secured):
     assert rule.auth.required
     assert names(rule) == ["jwt"]
     assert secured.warnings == [
-        "gateway.yaml:10:7: gateway.router.rules[0].authRequired: has no effect, because gateway.auth asks everybody for "
-        "credentials; name the path in its skipPaths"
+        (
+            "gateway.yaml:11:9: gateway.router.rules[0].authRequired: has no effect, because gateway.auth asks "
+            "everybody for credentials; name the path in its skipPaths"
+        )
     ]
 
 
@@ -276,17 +286,16 @@ def test_skipped_paths_of_a_configuration(secured):
     assert rule.auth.skip_paths == ("/public", "/health")
     assert secured("{required: true, jwt: {}, skipPaths: /}").auth.skip
     assert secured.warnings == [
-        "gateway.yaml:10:48: gateway.auth.skipPaths: nobody is asked for credentials anywhere, because of '/'"
+        "gateway.yaml:11:35: gateway.auth.skipPaths: nobody is asked for credentials anywhere, because of '/'"
     ]
     assert secured.problems("{skipPaths: [public]}") == [
-        "gateway.yaml:10:23: gateway.auth.skipPaths[0]: 'public' is not a path; begin it with '/'"
+        "gateway.yaml:11:22: gateway.auth.skipPaths[0]: 'public' is not a path; begin it with '/'"
     ]
 
 
 def test_both_spellings_must_agree(secured):
-    assert secured.problems("{jwt: {}}", "  authRequired: true\n  auth: {required: false}") == [
-        "gateway.yaml:10:7: gateway.router.rules[0].authRequired: authRequired and auth.required differ; remove one of them"
-    ]
+    (problem,) = secured.problems("{jwt: {}}", "  authRequired: true\n  auth: {required: false}")
+    assert problem.endswith("rules[0].authRequired: authRequired and auth.required differ; remove one of them")
     assert secured.problems("{jwt: {}}", "  authType: jwt\n  auth: {type: apikey}")[0].endswith(
         "authType and auth.type differ; remove one of them"
     )

@@ -182,7 +182,9 @@ class Offers:
         if value not in ("deny", "allow"):
             self._report.error(f"{value!r} is not one of 'deny' or 'allow'; write one of these", value=place)
         elif registration.kind not in MAY_FAIL:
-            self._report.error(f"means nothing for a {registration.kind}; remove it", key=place)
+            self._report.error(
+                f"means nothing here, for this is no part of an exchange ({registration.kind}); remove it", key=place
+            )
         elif value == "allow" and decides_access(registration):
             self._report.error(f"'allow' would let anybody in when {registration.name!r} fails; remove it", value=place)
         return "allow" if value == "allow" else "deny"

@@ -80,7 +80,8 @@ class RuleBuilder:
         pairs = enumerate(zip(self._rules, self._rules.places, strict=True))
         built = (self._build(position, value, place) for position, (value, place) in pairs)
         rules = tuple(rule for rule in built if rule is not None)
-        report_conflicts([rule.matches for rule in rules], self._places, self._report)
+        unique = {rule.matches.id: rule.matches for rule in reversed(rules)}  # of an id given twice, the first
+        report_conflicts(list(unique.values())[::-1], self._places, self._report)
         return rules
 
     def _build(self, position: int, value: Value, place: Place) -> ConfiguredRule | None:

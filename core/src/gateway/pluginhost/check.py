@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 
 from gateway.registrations import LimitConfig, LimiterRegistration, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from pydantic.fields import FieldInfo
 
     from gateway.pluginhost.plugin import Offer
 
@@ -39,7 +41,14 @@ def check_offers(offers: Sequence[Offer]) -> Iterator[str]:
 
 def model_keys(model: type[BaseModel]) -> dict[str, str]:
     """Return the keys that a model takes in YAML, each with the name of its field."""
-    return {field.alias or name: name for name, field in model.model_fields.items()}
+    return {key: name for name, field in model.model_fields.items() for key in _keys(name, field)}
+
+
+def _keys(name: str, field: FieldInfo) -> list[str]:
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return [choice for choice in alias.choices if isinstance(choice, str)]
+    return [alias if isinstance(alias, str) else field.alias or name]
 
 
 def _check(offer: Offer) -> Iterator[str]:

@@ -8,6 +8,7 @@ from gateway.errors import ErrorType, GatewayError
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
+from gateway.runtime.outbox import Outbox
 from gateway.runtime.generation import Generation
 from gateway.runtime.supervision import Supervisor
 from gateway.services.directory import ServiceDirectory
@@ -30,6 +31,7 @@ def check(configuration: Configuration) -> None:
     surroundings = Surroundings(
         directory=directory,
         deadlines=DeadlineSweep(),
+        outbox=Outbox(),
         supervisor=Supervisor(),
         serve=_serve,
         refuse=_refuse,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange
-    from gateway.interfaces import Background, Deadlines
+    from gateway.interfaces import Background, Deadlines, Outbox
     from gateway.pluginhost import Plugin
     from gateway.runtime.supervision import Supervisor
     from gateway.services.directory import ServiceDirectory
@@ -28,6 +28,7 @@ class Surroundings:
     Attributes:
         directory: The services.
         deadlines: The coarse sweep.
+        outbox: Sends small messages together.
         supervisor: Runs background work.
         serve: Answers an exchange.
         refuse: Answers an exchange with an error, before any route is matched.
@@ -37,6 +38,7 @@ class Surroundings:
 
     directory: ServiceDirectory
     deadlines: Deadlines
+    outbox: Outbox
     supervisor: Supervisor
     serve: Callable[[Exchange], None]
     refuse: Callable[[Exchange, GatewayError], None]
@@ -51,6 +53,7 @@ class ComponentContext:
         self.name = name
         self.logger = logging.getLogger(f"gateway.plugins.{plugin.distribution}")
         self.deadlines = surroundings.deadlines
+        self.outbox = surroundings.outbox
         self.directory = surroundings.directory
         self.serve = surroundings.serve
         self.refuse = surroundings.refuse

@@ -11,6 +11,7 @@ from gateway.errors import ConfigurationError, ErrorType, GatewayError
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
+from gateway.runtime.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ class ControlPlane:
         self._surroundings = Surroundings(
             directory=directory,
             deadlines=DeadlineSweep(),
+            outbox=Outbox(),
             supervisor=supervisor,
             serve=_serves_nothing,
             refuse=_refuses_nothing,

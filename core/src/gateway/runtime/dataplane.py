@@ -7,18 +7,18 @@ import gc
 import logging
 from typing import TYPE_CHECKING
 
-from gateway.errors import ErrorType, GatewayError
-from gateway.routing import MalformedPath, Miss, normalise_path
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.generation import Generation
 from gateway.runtime.listeners import Listeners
+from gateway.runtime.outbox import Outbox
 from gateway.runtime.supervision import Supervisor
 from gateway.services.directory import ServiceDirectory
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
+    from gateway.errors import GatewayError
     from gateway.exchange import Exchange
     from gateway.interfaces import Adapter, Listener
     from gateway.runtime.generation import AnswerAdmin
@@ -62,6 +62,7 @@ class DataPlane:
         self._surroundings = Surroundings(
             directory=self.directory,
             deadlines=self._deadlines,
+            outbox=Outbox(),
             supervisor=self.supervisor,
             serve=self.serve,
             refuse=self.refuse,
@@ -80,22 +81,12 @@ class DataPlane:
         assert generation is not None  # noqa: S101 - adapters accept connections after the first apply()
         generation.in_flight += 1
         request = exchange.request
-        try:
-            path = normalise_path(request.path, encoded_slashes=generation.keeps_encoded_slashes)
-        except MalformedPath as error:
-            refusal = GatewayError(ErrorType.BAD_REQUEST, "the request path is malformed", detail=str(error))
-            exchange.start(generation.refusing(refusal))
-            return
-        if path is not request.path:
-            request.path = exchange.upstream_path = path
-        method = _pseudo_method(exchange) if generation.has_pseudo_methods else request.method
-        found = generation.table.match(method, request.host, path, request.query, request.headers)
-        if isinstance(found, Miss):
-            exchange.start(generation.missed(found))
-            return
-        compiled, params = found
-        if params:
-            exchange.params = params
+        known = generation.known_routes.get((request.method, request.host, request.path))
+        if known is None:
+            known = generation.find(request)
+        compiled, params, path = known
+        exchange.params = params
+        request.path = exchange.upstream_path = path
         exchange.start(compiled)
 
     def refuse(self, exchange: Exchange, error: GatewayError) -> None:
@@ -196,16 +187,6 @@ class DataPlane:
 
 def _listeners_of(generation: Generation) -> list[tuple[Adapter, Listener]]:
     return [(adapter, listener) for adapter in generation.adapters for listener in adapter.listeners()]
-
-
-def _pseudo_method(exchange: Exchange) -> str:
-    """Return the method as rules may name it: ``WEBSOCKET`` and ``SSE`` stand for a GET that asks for one."""
-    request = exchange.request
-    if request.method != "GET":
-        return request.method
-    if request.upgrade == "websocket":
-        return "WEBSOCKET"
-    return "SSE" if "text/event-stream" in (request.headers.get("accept") or "") else "GET"
 
 
 def _calm_garbage_collector() -> None:

@@ -36,6 +36,7 @@ class HttpAdapter:
     def __init__(self, config: FrontendHttpConfig, context: BuildContext) -> None:
         self.serve = context.serve
         self.refuse = context.refuse
+        self.outbox = context.outbox
         self.read_timeout_s = config.read_timeout or float("inf")
         self.write_timeout_s = config.write_timeout or float("inf")
         self.idle_timeout_s = config.idle_timeout or float("inf")

@@ -85,6 +85,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_special",
         "_known_forwarding",
         "_lacks_host",
+        "_outbox",
         "_pairs",
         "_parser",
         "_peer",
@@ -117,6 +118,7 @@ class ClientConnection(asyncio.Protocol):
         # Per connection.
         self._adapter = adapter
         self._serve = adapter.serve
+        self._outbox = adapter.outbox
         self._scheme = scheme
         self._parser = httptools.HttpRequestParser(self)
         self._pending = b""
@@ -672,7 +674,7 @@ class ClientConnection(asyncio.Protocol):
             self._expects_continue = False
             self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
             if not self._received and not self._is_lost:
-                self._transport.write(_CONTINUE)
+                self._write_now(_CONTINUE)
         elif self._is_reading_paused and not self._is_lost:
             self._is_reading_paused = False
             self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
@@ -689,7 +691,7 @@ class ClientConnection(asyncio.Protocol):
     def inform(self, exchange: Exchange, status: int, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         if exchange is self._exchange and exchange.request.http_version == "1.1" and exchange.response is None:
             fields = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-            self._transport.write(b"%b%b\r\n" % (status_line(status), fields))
+            self._write_now(b"%b%b\r\n" % (status_line(status), fields))
 
     def respond(self, exchange: Exchange, response: Response) -> None:
         if exchange is not self._exchange:
@@ -733,16 +735,21 @@ class ClientConnection(asyncio.Protocol):
             if has_body and body:
                 parts.append(body)
                 self._sent = len(body)
-            self._transport.write(b"".join(parts))
+            self._outbox.write(self._transport, b"".join(parts))
             self._finish()
         elif has_body:
-            self._transport.write(b"".join(parts))
+            self._write_now(b"".join(parts))
             self._response_body = body
             body.attach(self)
         else:
             body.abort()
-            self._transport.write(b"".join(parts))
+            self._write_now(b"".join(parts))
             self._finish()
+
+    def _write_now(self, data: bytes) -> None:
+        """Write what must not wait for the end of the turn, behind what does."""
+        self._outbox.flush()
+        self._transport.write(data)
 
     # gateway.interfaces.BodySink: the response body.
 
@@ -830,7 +837,7 @@ class ClientConnection(asyncio.Protocol):
         self._adapter.refuse(self._exchange, error)
 
     def _write_refusal(self, head: bytes) -> None:
-        self._transport.write(head + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self._write_now(head + b"content-length: 0\r\nconnection: close\r\n\r\n")
         self._linger()
 
     def _linger(self) -> None:
@@ -839,6 +846,7 @@ class ClientConnection(asyncio.Protocol):
         if self._is_lost:
             return
         self._is_lingering = True
+        self._outbox.flush()
         if self._scheme == "https" or not self._transport.can_write_eof():
             self._transport.close()
             return
@@ -852,6 +860,7 @@ class ClientConnection(asyncio.Protocol):
         """Close if idle; else close after the answer that is under way."""
         self._close_after = True
         if self._exchange is None and not self._head_bytes:
+            self._outbox.flush()
             self._transport.close()
 
     def close(self) -> None:
@@ -867,7 +876,7 @@ class ClientConnection(asyncio.Protocol):
         parts = [status_line(response.status)]
         parts += [b"%b: %b\r\n" % pair for pair in response.headers.pairs]
         parts.append(b"connection: upgrade\r\n\r\n")
-        self._transport.write(b"".join(parts))
+        self._write_now(b"".join(parts))
         self._tunnel = tunnel
         self.deadline_s = math.inf
         tunnel.attach(self)

@@ -40,6 +40,7 @@ class HttpConnector:
     def __init__(self, config: BackendHttpConfig, context: BuildContext) -> None:
         self.config = config
         self.deadlines = context.deadlines
+        self.outbox = context.outbox
         self.idle_count = 0
         self.is_closing = False
         self._pools: dict[Instance, InstancePool] = {}

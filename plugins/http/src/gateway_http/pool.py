@@ -32,13 +32,24 @@ class InstancePool:
     Attributes:
         idle: Connections ready for a request; the last is the freshest.
         max_response_header_bytes: For the connections' use.
+        outbox: Likewise.
     """
 
-    __slots__ = ("_connections", "_connector", "_opening", "_waiting", "idle", "instance", "max_response_header_bytes")
+    __slots__ = (
+        "_connections",
+        "_connector",
+        "_opening",
+        "_waiting",
+        "idle",
+        "instance",
+        "max_response_header_bytes",
+        "outbox",
+    )
 
     def __init__(self, connector: HttpConnector, instance: Instance) -> None:
         self._connector = connector
         self.instance = instance
+        self.outbox = connector.outbox
         self.max_response_header_bytes = connector.config.max_response_header_bytes
         self.idle: list[ServiceConnection] = []
         self._connections: set[ServiceConnection] = set()

@@ -68,6 +68,7 @@ class ServiceConnection(asyncio.Protocol):
         "_is_sending",
         "_is_special",
         "_options",
+        "_outbox",
         "_pairs",
         "_parser",
         "_pool",
@@ -88,6 +89,7 @@ class ServiceConnection(asyncio.Protocol):
     def __init__(self, pool: InstancePool) -> None:
         # Per connection.
         self._pool = pool
+        self._outbox = pool.outbox
         self._parser = httptools.HttpResponseParser(self)
         self.is_fresh = True
         self.is_usable = False
@@ -166,7 +168,7 @@ class ServiceConnection(asyncio.Protocol):
             parts.append(body)
         else:
             parts.append(b"\r\n")
-        self._transport.write(b"".join(parts))
+        self._outbox.write(self._transport, b"".join(parts))
         return waiter
 
     def _send_streaming(self, parts: list[bytes], body: Body) -> None:
@@ -174,6 +176,7 @@ class ServiceConnection(asyncio.Protocol):
         parts.append(
             b"transfer-encoding: chunked\r\n\r\n" if body.length is None else b"content-length: %d\r\n\r\n" % body.length
         )
+        self._outbox.flush()
         self._transport.write(b"".join(parts))
         self._request_body = body
         self._is_sending = True
