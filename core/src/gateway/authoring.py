@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, overload
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 from pydantic import BaseModel
 
@@ -36,10 +37,13 @@ def policy(
         function: The function, when used without parentheses.
         stage: Where it stands in the pipeline.
         name: Its name in the configuration; ``None`` takes the function's.
+
+    Raises:
+        TypeError: If it is no such function.
     """
 
     def register(function: PolicyFunction) -> PolicyRegistration:
-        config = _config_parameter(function, position=2)
+        config = _config_of(function, "exchange, call_next")
 
         def build(effective: BaseModel, context: BuildContext) -> FunctionPolicy:
             return FunctionPolicy(function, effective if config is not NoConfig else None)
@@ -59,10 +63,13 @@ def authenticator(
     Args:
         challenge: The scheme for ``WWW-Authenticate``, such as ``Basic realm="here"``.
         name: Its name in the configuration; ``None`` takes the function's.
+
+    Raises:
+        TypeError: If it is no such function.
     """
 
     def register(function: AuthenticatorFunction) -> AuthenticatorRegistration:
-        config = _config_parameter(function, position=1)
+        config = _config_of(function, "request")
 
         def build(effective: BaseModel, context: BuildContext) -> FunctionAuthenticator:
             return FunctionAuthenticator(function, effective if config is not NoConfig else None)
@@ -115,19 +122,37 @@ class FunctionAuthenticator:
         return await self._function(request, self._config)
 
 
-def _config_parameter(function: Callable[..., Any], *, position: int) -> type[BaseModel]:
+def _config_of(function: Callable[..., Any], leading: str) -> type[BaseModel]:
+    """Check what was decorated, and return the model of its configuration.
+
+    Args:
+        function: What was decorated.
+        leading: The parameters it has in any case; one more is its configuration.
+    """
+    if not inspect.iscoroutinefunction(function):
+        msg = f"{function.__qualname__} must be an 'async def'; put async before def"
+        raise TypeError(msg)
     parameters = list(inspect.signature(function).parameters.values())
-    if len(parameters) <= position:
-        return NoConfig
-    # Only this one annotation must resolve: others may name things imported for type checkers only.
-    annotation = parameters[position].annotation
-    if isinstance(annotation, str):
-        annotation = function.__globals__.get(annotation, annotation)
+    count = leading.count(",") + 1
+    if len(parameters) - count not in (0, 1) or any(each.kind is each.KEYWORD_ONLY for each in parameters):
+        msg = f"{function.__qualname__} must take ({leading}) or ({leading}, config)"
+        raise TypeError(msg)
+    return NoConfig if len(parameters) == count else _model(function, parameters[-1])
+
+
+def _model(function: Callable[..., Any], parameter: inspect.Parameter) -> type[BaseModel]:
+    annotation = parameter.annotation
+    try:
+        # Only this one must exist at run time: others may name what is imported for type checkers.
+        only = SimpleNamespace(__annotations__={"config": annotation})
+        annotation = get_type_hints(only, globalns=function.__globals__)["config"]
+    except (NameError, AttributeError, SyntaxError, TypeError):
+        pass  # the message below quotes what is written
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     msg = (
-        f"parameter {parameters[position].name!r} of {function.__qualname__} must be annotated with a gateway.Config "
-        f"model, not {annotation!r}"
+        f"parameter {parameter.name!r} of {function.__qualname__} must be annotated with a gateway.Config model, "
+        f"not {annotation!r}"
     )
     raise TypeError(msg)
 

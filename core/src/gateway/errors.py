@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+MAX_RETRY_AFTER_S = 365 * 24 * 3600.0
+
+
 class ErrorType(Enum):
     """The kinds of failure a client can meet, each with its HTTP status (RFC 9110 section 15, RFC 6585)."""
 
@@ -92,8 +95,8 @@ class Unauthorized(GatewayError):
 
     Args:
         message: The public text.
-        challenge: The ``WWW-Authenticate`` value, such as ``Bearer error="invalid_token"``; ``None`` lets the core name
-            the scheme of every authenticator of the route.
+        challenge: The ``WWW-Authenticate`` value, such as ``Bearer error="invalid_token"``, in Latin-1; ``None`` lets
+            the core name the scheme of every authenticator of the route.
         detail: The text for the log.
         plugin: The authenticator that refused.
     """
@@ -106,7 +109,7 @@ class Unauthorized(GatewayError):
         detail: str | None = None,
         plugin: str | None = None,
     ) -> None:
-        headers = ((b"www-authenticate", challenge.encode("latin-1")),) if challenge else ()
+        headers = ((b"www-authenticate", _field_value(challenge)),) if challenge else ()
         super().__init__(ErrorType.UNAUTHORIZED, message, detail=detail, headers=headers, plugin=plugin)
         self.challenge = challenge
 
@@ -115,7 +118,8 @@ class RateLimited(GatewayError):
     """A limit is used up (RFC 6585 section 4).
 
     Args:
-        retry_after_s: Seconds until the next request may be served; sent rounded up in ``Retry-After``.
+        retry_after_s: Seconds until the next request may be served; sent rounded up in ``Retry-After``, as at least a
+            second and at most a year.
         headers: More response fields, such as the state of the limit.
         plugin: The limiter that refused.
     """
@@ -123,8 +127,10 @@ class RateLimited(GatewayError):
     def __init__(
         self, retry_after_s: float, *, headers: Sequence[tuple[bytes, bytes]] = (), plugin: str | None = None
     ) -> None:
-        retry_after = (b"retry-after", b"%d" % max(1, math.ceil(retry_after_s)))
-        super().__init__(ErrorType.RATE_LIMIT, "rate limit exceeded", headers=(retry_after, *headers), plugin=plugin)
+        # max() takes its first argument over a NaN: whatever a limiter works out, its refusal stays a refusal.
+        seconds = math.ceil(min(max(1.0, retry_after_s), MAX_RETRY_AFTER_S))
+        fields = ((b"retry-after", b"%d" % seconds), *headers)
+        super().__init__(ErrorType.RATE_LIMIT, "rate limit exceeded", headers=fields, plugin=plugin)
         self.retry_after_s = retry_after_s
 
 
@@ -160,6 +166,14 @@ class ConfigurationError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.problems,)
+
+
+_BREAKS = str.maketrans("\r\n\0", "   ")
+
+
+def _field_value(text: str) -> bytes:
+    """Return text as the value of a field: an error about credentials may quote them, and must not fail or split."""
+    return text.translate(_BREAKS).encode("latin-1", "replace")
 
 
 def _restored(kind: type[GatewayError], arguments: tuple[object, ...], state: dict[str, object]) -> GatewayError:

@@ -39,7 +39,7 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of ``name``, or ``default``."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _key(name)
         for key, value in self.pairs:
             if key == wanted:
                 return value.decode("latin-1")
@@ -47,14 +47,15 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """Return every value of ``name`` in order."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _key(name)
         return [value.decode("latin-1") for key, value in self.pairs if key == wanted]
 
     def add(self, name: str, value: str) -> None:
         """Append a field, keeping others of that name.
 
         Raises:
-            ValueError: If the name is not a token or the value holds CR, LF or NUL (RFC 9110 section 5.5).
+            ValueError: If the name is not a token, or the value is not Latin-1 or holds CR, LF or NUL (RFC 9110
+                section 5.5).
         """
         self.pairs.append(_encode(name, value))
 
@@ -70,7 +71,7 @@ class Headers:
 
     def remove(self, name: str) -> None:
         """Drop every field of that name; none is not an error."""
-        wanted = name.lower().encode("latin-1")
+        wanted = _key(name)
         # In place: a protocol plugin may hold the same list.
         self.pairs[:] = [pair for pair in self.pairs if pair[0] != wanted]
 
@@ -110,17 +111,27 @@ class Headers:
 
     def __repr__(self) -> str:
         # Names only: values hold credentials, and a repr ends up in tracebacks.
-        return f"<Headers {[name for name in self]}>"
+        return f"<Headers {list(self)}>"
 
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
+def _key(name: str) -> bytes:
+    # What is not Latin-1 becomes '?', which no field's name holds.
+    return name.lower().encode("latin-1", "replace")
+
+
 def _encode(name: str, value: str) -> tuple[bytes, bytes]:
-    raw_name, raw_value = name.lower().encode("latin-1"), value.encode("latin-1")
+    raw_name = _key(name)
     if not raw_name or not _TOKEN.issuperset(raw_name):
         msg = f"{name!r} is not a header name; use letters, digits and hyphens"
         raise ValueError(msg)
+    try:
+        raw_value = value.encode("latin-1")
+    except UnicodeEncodeError:
+        msg = f"the value of header {name!r} holds a character outside Latin-1; percent-encode it"
+        raise ValueError(msg) from None
     if b"\r" in raw_value or b"\n" in raw_value or b"\0" in raw_value:
         msg = f"the value of header {name!r} holds a line break or NUL, which would split the message"
         raise ValueError(msg)

@@ -15,16 +15,17 @@ Where the configuration of an offer stands:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.interfaces import AdminRequest, BuildContext, Stage
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Awaitable, Callable, Mapping
 
     from gateway.exchange import Response
 
@@ -49,7 +50,7 @@ __all__ = [
 
 def _camel_case(name: str) -> str:
     first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
+    return first + "".join(part.capitalize() for part in rest)
 
 
 class Config(BaseModel):
@@ -62,6 +63,13 @@ class NoConfig(Config):
     """The configuration of an offer that has nothing to configure."""
 
 
+def _limit_key(key: str) -> str:
+    if key not in ("client", "principal", "route") and not re.fullmatch(r"header:[A-Za-z0-9!#$%&'*+.^_`|~-]+", key):
+        msg = f"{key!r} is not a limit key; write 'client', 'principal', 'route' or 'header:<name>'"
+        raise ValueError(msg)
+    return key
+
+
 class LimitConfig(Config):
     """What the core itself reads of every limiter's configuration: whose quota a request counts against.
 
@@ -69,7 +77,10 @@ class LimitConfig(Config):
         key: ``client`` (address), ``principal``, ``route`` (one quota for all) or ``header:<name>``.
     """
 
-    key: str = "client"
+    key: Annotated[str, AfterValidator(_limit_key)] = Field(
+        default="client",
+        description="Whose quota: `client` (address), `principal`, `route` (one for all) or `header:<name>`.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

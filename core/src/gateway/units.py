@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
 _BYTES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 
 
-def parse_duration(value: Any, *, unit_s: float = 1.0) -> float:
+def parse_duration(value: Any, *, unit_s: float = 1.0) -> float:  # noqa: ANN401 - what pydantic hands to a validator
     """Return seconds for ``30``, ``"30s"``, ``"1m30s"``, ``"250ms"``, ``"1.5h"`` or ``"2d"``.
 
     Args:
@@ -23,7 +24,7 @@ def parse_duration(value: Any, *, unit_s: float = 1.0) -> float:
         unit_s: What a bare number counts, in seconds.
 
     Raises:
-        ValueError: If it is neither, or negative.
+        ValueError: If it is neither, negative or not finite.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         msg = f"{value!r} is not a duration; write a number or a text such as '30s', '5m' or '250ms'"
@@ -45,10 +46,14 @@ def _parse_duration_text(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != re.sub(r"\s", "", text):
         msg = f"{text!r} is not a duration; write a number or a text such as '30s', '5m' or '250ms'"
         raise ValueError(msg)
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds == float("inf"):
+        msg = f"{text!r} is not a duration; it is longer than anything"
+        raise ValueError(msg)
+    return seconds
 
 
-def parse_size(value: Any) -> int:
+def parse_size(value: Any) -> int:  # noqa: ANN401 - what pydantic hands to a validator
     """Return bytes for ``1048576``, ``"8KB"``, ``"1MB"`` or ``"1.5GB"`` (powers of 1024).
 
     Raises:
@@ -61,7 +66,8 @@ def parse_size(value: Any) -> int:
         if text.isdecimal():
             return int(text)
         if (match := _SIZE.fullmatch(text)) is not None:
-            return int(float(match[1]) * _BYTES[match[2].lower()])
+            with contextlib.suppress(OverflowError):
+                return int(float(match[1]) * _BYTES[match[2].lower()])
     msg = f"{value!r} is not a size; write bytes or a text such as '8KB' or '10MB'"
     raise ValueError(msg)
 
@@ -86,6 +92,8 @@ Milliseconds = Annotated[
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "description": "bytes, or '8MB'"}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "description": "bytes, or '8MB'"}
+    ),
 ]
 """Bytes."""

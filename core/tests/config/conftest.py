@@ -11,6 +11,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pydantic import Field, SecretStr
 
 from gateway import (
@@ -31,6 +32,10 @@ from gateway import (
 )
 from gateway.config import Configuration, ConfiguredRule, load_configuration
 from gateway.errors import ConfigurationError
+
+# How long one example takes says nothing on a busy machine.
+settings.register_profile("gateway", deadline=None)
+settings.load_profile("gateway")
 
 
 def build(config, context):
@@ -104,6 +109,7 @@ HTTP = (
         build=build,
         config=FrontendHttp,
         path="frontend.http",
+        summary="HTTP/1.1 for clients",
         default_on=True,
         zero_config={"frontend": {"http": {"host": "127.0.0.1"}}},
     ),

@@ -139,22 +139,31 @@ def test_paths_that_cannot_be_skipped(text, problem):
 # In a configuration.
 
 
-@pytest.fixture
-def secured(load, index):
-    """Load one rule with these keys, below these keys of the gateway's ``auth``, with JWT and API keys installed."""
-    index.add("jwt", "apikey")
+class Secured:
+    """Loads one rule with keys of its own below keys of the gateway's ``auth``."""
 
-    def text(auth, keys=""):
-        lines = "".join(f"      {line}\n" for line in keys.splitlines())
-        return f"{load.one_rule}{lines}  auth: {auth}\n"
+    def __init__(self, load):
+        self._load = load
+        self.warnings: list[str] = []
 
-    def secured(auth, keys=""):
-        configuration = load(text(auth, keys))
-        secured.warnings = [str(warning) for warning in configuration.warnings]
+    def __call__(self, auth, keys=""):
+        configuration = self._load(self._text(auth, keys))
+        self.warnings = [str(warning) for warning in configuration.warnings]
         return configuration.rules[0]
 
-    secured.problems = lambda auth, keys="": load.problems(text(auth, keys))
-    return secured
+    def problems(self, auth, keys=""):
+        return self._load.problems(self._text(auth, keys))
+
+    def _text(self, auth, keys):
+        lines = "".join(f"      {line}\n" for line in keys.splitlines())
+        return f"{self._load.one_rule}{lines}  auth: {auth}\n"
+
+
+@pytest.fixture
+def secured(load, index):
+    """With JWT and API keys installed."""
+    index.add("jwt", "apikey")
+    return Secured(load)
 
 
 def names(rule):
@@ -261,6 +270,11 @@ def test_credentials_are_required_also_where_there_is_no_rule(load):
             "check them; install and configure one, such as gateway-jwt"
         )
     ]
+
+
+def test_credentials_that_somebody_could_check_can_be_required_without_a_rule(load, index):
+    index.add("jwt")
+    assert load("gateway: {auth: {required: true, jwt: {}}}").gateway.auth.required
 
 
 def test_a_rule_that_asks_for_nothing_has_no_authenticators(secured):

@@ -15,9 +15,8 @@ def test_round_robin_is_the_default(load):
 
 
 def test_the_default_can_be_changed_and_a_rule_can_name_another(load):
-    gateway = "  " + "router: {}\n" if False else ""
     text = load.one_rule.replace("  router:\n", "  router:\n    defaultLoadBalance: least_connections\n")
-    assert load(text + gateway).rules[0].balancer.name == "least_connections"
+    assert load(text).rules[0].balancer.name == "least_connections"
     assert balancer(load, "loadBalance: weighted_round_robin").name == "weighted_round_robin"
 
 
@@ -69,6 +68,12 @@ def test_without_balancers_the_first_rule_says_so(load, index):
     ]
 
 
+def test_a_default_that_is_not_there(load):
+    text = load.one_rule.replace("  router:\n", "  router:\n    defaultLoadBalance: robin\n")
+    (problem,) = load.problems(text + "      - {path: /b, serviceName: users}\n")
+    assert problem.startswith("gateway.yaml:8:25: gateway.router.defaultLoadBalance: no installed plugin provides the")
+
+
 def test_a_block_for_another_balancer_has_no_effect(load, index):
     index.add("affinity")
     assert load.warnings(load.one_rule + "        sessionAffinity: {cookieName: a}\n") == [
@@ -92,7 +97,7 @@ def test_a_balancer_that_is_wrong(load, index):
     keys = "        loadBalance: sticky\n        sessionAffinity: {cookieName: [a]}\n"
     assert load.problems(load.one_rule + keys) == [
         (
-            "gateway.yaml:12:39: gateway.router.rules[0].sessionAffinity.cookieName: this list is not text; write a single "
-            "value"
+            "gateway.yaml:12:39: gateway.router.rules[0].sessionAffinity.cookieName: this list is not text; "
+            "write a single value"
         )
     ]

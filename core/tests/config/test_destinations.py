@@ -24,7 +24,7 @@ def test_other_registries_may_come_to_know_any_service(load, index):
 
 def test_a_registry_whose_services_have_no_names_may_know_any(load, index):
     class Odd(Config):
-        services: list[str] = []  # noqa: RUF012 - pydantic copies defaults
+        services: tuple[str, ...] = ("users",)
 
     index.install("acme", DiscoveryRegistration(name="odd", build=print, config=Odd, default_on=True))
     assert load(load.one_rule.replace("serviceName: users", "serviceName: later")).rules[0].route.service == "later"
@@ -83,8 +83,8 @@ def test_the_type_chooses_among_them(load, index):
         ["docker"],
         [
             (
-                "gateway.yaml:1:36: gateway.registry.static: has no effect, because gateway.registry.type does not name "
-                "'static'"
+                "gateway.yaml:1:36: gateway.registry.static: has no effect, because gateway.registry.type does not "
+                "name 'static'"
             )
         ],
     )
@@ -99,7 +99,7 @@ def test_the_type_leaves_registries_alone_that_stand_elsewhere(load, index):
 def test_a_type_that_is_missing(load):
     (problem,) = load.problems("gateway: {registry: {type: dockercompose}}")
     assert problem.startswith(
-        "gateway.yaml:1:28: gateway.registry.type: no installed plugin provides the discovery provider 'dockercompose'; it"
+        "gateway.yaml:1:28: gateway.registry.type: no installed plugin provides the discovery provider 'dockercompose'"
     )
     assert load.problems("gateway: {registry: {type: consul}}")[0].endswith("'consul'; installed are 'static'")
 

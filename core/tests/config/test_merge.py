@@ -69,7 +69,7 @@ def test_neither_layer_is_changed(base, overlay):
 
 def leaves(data, above=()):
     """Return every value that is no block, by its keys."""
-    found = {}
+    found: dict = {}
     for key, value in data.items():
         found |= leaves(value, (*above, key)) if isinstance(value, dict) else {(*above, key): value}
     return found

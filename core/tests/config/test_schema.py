@@ -28,6 +28,7 @@ def test_it_knows_the_blocks_of_the_core_and_of_plugins(schema):
     assert set(gateway["health"]["properties"]) == {"enabled"}
     assert set(gateway["sessionAffinity"]["properties"]) == {"cookieName"}
     assert gateway["cors"]["additionalProperties"] is False
+    assert gateway["frontend"]["properties"]["http"]["description"] == "HTTP/1.1 for clients"
 
 
 def test_it_knows_the_keys_of_rules(schema):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import pytest
 from pydantic import AliasChoices, Field, SecretStr
+from typing_extensions import TypeAliasType
 
 from gateway import Config
 from gateway.config.shape import NOTHING, Shape
@@ -43,6 +44,10 @@ def test_what_may_stand_somewhere():
     assert shape.at(("inner", "maxAge")).types == (int,)
     assert Shape(str).is_text
     assert not Shape(str, list[str]).is_text
+
+
+def test_aliases_of_types_stand_for_them():
+    assert set(Shape(TypeAliasType("Inners", list[Inner])).below(0).keys) == {"maxAge"}
 
 
 def test_nothing_is_known_of_unknown_keys():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ class Read:
 
     def __init__(self, text, environ=None):
         report = Report()
-        self.value = read_text(text, Place("file", line=1, column=1), environ or {}, report)
+        self.value: Any = read_text(text, Place("file", line=1, column=1), environ or {}, report)
         self.plain = plain(self.value)
         self.problems = [str(problem) for problem in report.errors]
 

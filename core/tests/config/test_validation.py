@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
@@ -52,7 +53,9 @@ class Model(Config):
     bad: Annotated[str, BeforeValidator(refuse)] = ""
     secret: SecretStr | None = None
     api_token: Annotated[str, BeforeValidator(refuse)] = ""
-    when: Annotated[str, Field(strict=True)] | None = None
+    day: date | None = None
+    several: list[Literal["a"]] | bool | Literal["b"] = False
+    choice: Annotated[int, BeforeValidator(refuse)] | Annotated[str, BeforeValidator(refuse)] = 0
     even: int = 0
 
     @field_validator("even")
@@ -73,7 +76,7 @@ class Model(Config):
 
 def checked(text, model=Model, **environ):
     report = Report()
-    block = read_text(text, Place("f", line=1, column=1), environ, report)
+    block: Any = read_text(text, Place("f", line=1, column=1), environ, report)
     result = validate(model, block, report)
     return result, [str(problem) for problem in report.errors]
 
@@ -118,6 +121,9 @@ def checked(text, model=Model, **environ):
         ),
         ("size: 1XB", "f:1:7: size: '1XB' is not a size; write bytes or a text such as '8KB' or '10MB'"),
         ("bad: worse", "f:1:6: bad: 'worse': worse is bad; write another"),
+        ("day: soon", "f:1:6: day: 'soon' cannot be used: it should be a valid date or datetime"),
+        ("several: c", "f:1:10: several: 'c' is neither a list nor true or false nor 'b'; write one of these"),
+        ("choice: x1", "f:1:9: choice: 'x1': x1 is bad; write another"),
         ("even: 3", "f:1:7: even: 3: must be even; add one"),
         ("whole: 77", "f:1:1: whole must not be 77; write another"),
         ("wole: 1", "f:1:1: wole: unknown key; did you mean 'whole'?"),
@@ -175,13 +181,13 @@ def test_a_variable_that_is_missing_is_the_only_thing_said_of_its_value():
 
 def test_keys_that_may_be_missing():
     report = Report()
-    block = read_text("hst: a", Place("f", line=1, column=1), {}, report)
+    block: Any = read_text("hst: a", Place("f", line=1, column=1), {}, report)
     assert validate(Inner, block, report, may_lack=["port"]) is None
     assert [str(problem) for problem in report.errors] == ["f:1:1: hst: unknown key; did you mean 'host'?"]
 
 
 def test_the_block_is_not_changed():
     report = Report()
-    block = read_text("whole: null\ntext: 5\ninner: {port: 1, host: 5}", Place("f", line=1, column=1), {}, report)
+    block: Any = read_text("whole: null\ntext: 5\ninner: {port: 1, host: 5}", Place("f", line=1, column=1), {}, report)
     validate(Model, block, report)
     assert plain(block) == {"whole": None, "text": 5, "inner": {"port": 1, "host": 5}}

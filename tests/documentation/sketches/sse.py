@@ -1,4 +1,4 @@
-"""Server-sent events: a comment whenever the service is silent, so that nothing on the way takes the stream for dead."""
+"""Server-sent events: a comment while the service is silent, so that nothing on the way takes the stream for dead."""
 
 from __future__ import annotations
 

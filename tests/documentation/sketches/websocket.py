@@ -27,12 +27,12 @@ class FrameLimit:
     def __init__(self, config: FrameLimitConfig) -> None:
         self._max_bytes = config.max_frame_bytes
 
-    def wrap(self, next: Handler, route: Route) -> Handler:
+    def wrap(self, call_next: Handler, route: Route) -> Handler:
         if "websocket" not in route.allow_upgrade:
-            return next
+            return call_next
 
         async def handler(exchange: Exchange) -> Response:
-            response = await next(exchange)
+            response = await call_next(exchange)
             if response.tunnel is not None:
                 response.tunnel = MeasuredTunnel(response.tunnel, self._max_bytes)
             return response

@@ -44,14 +44,24 @@ class Parser(argparse.ArgumentParser):
         summary: What the command does.
         usage: What may follow; ``None`` makes it of the flags.
         epilog: What is said below the flags.
+        has_help: Whether ``--help`` prints what there is.
     """
 
-    def __init__(self, prog: str, summary: str = "", *, usage: str | None = None, epilog: str | None = None) -> None:
+    def __init__(
+        self,
+        prog: str,
+        summary: str = "",
+        *,
+        usage: str | None = None,
+        epilog: str | None = None,
+        has_help: bool = True,
+    ) -> None:
         super().__init__(
             prog=prog,
             usage=usage,
             description=summary,
             epilog=epilog,
+            add_help=has_help,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -126,7 +136,7 @@ def split_command(words: Sequence[str]) -> tuple[list[str], str | None, list[str
 
 def suggestion(word: str, known: Sequence[str], *, prefix: str = "") -> str:
     """Return the question whether a known word was meant, or nothing if none is close."""
-    from gateway.config.suggest import closest
+    from gateway.config.suggest import closest  # noqa: PLC0415 - only who mistypes waits for the configuration's modules
 
     close = closest(word, known)
     return f"did you mean '{prefix}{close}'?" if close is not None else ""

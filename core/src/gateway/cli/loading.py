@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.progress import progress
+from gateway.config import DEFAULT_PATHS, load_configuration
+from gateway.config.layers import Layers, named_values, read_gateway
+from gateway.config.places import Block, Place
+from gateway.config.report import Report
 from gateway.errors import ConfigurationError, Problem
 from gateway.logs import configure_logging
+from gateway.pluginhost import PluginHost
 
 if TYPE_CHECKING:
     import argparse
@@ -18,8 +23,6 @@ if TYPE_CHECKING:
 
     from gateway.cli.context import CommandContext
     from gateway.config import Configuration
-    from gateway.config.places import Block
-    from gateway.pluginhost import PluginHost
 
 __all__ = ["discover_plugins", "load"]
 
@@ -30,16 +33,12 @@ def load(args: argparse.Namespace, context: CommandContext) -> Configuration:
     Raises:
         ConfigurationError: With everything that is wrong with it.
     """
-    from gateway.config import load_configuration
-
-    configure_logging("warn", stream=sys.stderr)
+    configure_logging(getattr(args, "log_level", None) or "warn", stream=sys.stderr)
     with progress(f"loading {args.config or 'the configuration'}"):
         return load_configuration(args.config, plugin_files=args.plugin_files, entry_points=context.entry_points)
 
 
-def discover_plugins(
-    path: Path | None, files: Sequence[Path], entry_points: Sequence[EntryPoint] | None
-) -> PluginHost:
+def discover_plugins(path: Path | None, files: Sequence[Path], entry_points: Sequence[EntryPoint] | None) -> PluginHost:
     """Return the plugins, also where nothing can be made of the configuration.
 
     Args:
@@ -51,9 +50,6 @@ def discover_plugins(
     Raises:
         ConfigurationError: If one of ``files`` is missing.
     """
-    from gateway.config.layers import named_values
-    from gateway.pluginhost import PluginHost
-
     missing = [file for file in files if not file.is_file()]
     if missing:
         text = "there is no plugin file {!r}; check the path"
@@ -70,17 +66,11 @@ def discover_plugins(
 
 
 def _default_path() -> Path | None:
-    from gateway.config import DEFAULT_PATHS
-
     return next((path for path in DEFAULT_PATHS if path.is_file()), None)
 
 
 def _written(path: Path | None) -> Block:
     """Return what can be read of the configuration below ``gateway``, with what the environment says over it."""
-    from gateway.config.layers import Layers, read_gateway
-    from gateway.config.places import Block, Place
-    from gateway.config.report import Report
-
     gateway = read_gateway(path, os.environ, Report()) if path is not None else None
     if gateway is None:
         gateway = Block(Place("no configuration file").below("gateway"))

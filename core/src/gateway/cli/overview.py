@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.arguments import Parser
 from gateway.cli.commands import BUILT_IN, DEFAULT_COMMAND
-from gateway.cli.plugin_commands import find_commands
+from gateway.cli.plugin_commands import find_commands, host_for, shadowing
 from gateway.logs import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway.cli.context import CommandContext
     from gateway.pluginhost import PluginHost
 
-__all__ = ["overview"]
+__all__ = ["overview", "print_overview"]
 
 _SUMMARY = """\
 An API gateway made of plugins. Without a command it runs: with the configuration that is named, else with
@@ -22,6 +23,20 @@ gateway.yaml or configs/gateway.yaml, else with what the plugins propose."""
 
 _HINTS = """
 'gateway COMMAND --help' tells more about a command. Long flags may be written with one dash: -config FILE."""
+
+
+def print_overview(words: Sequence[str], context: CommandContext) -> int:
+    """Print it, with a line about every command that cannot be used; always 0.
+
+    Args:
+        words: The command line, which may name a configuration or plugin files.
+        context: Where to print.
+    """
+    host = host_for(words, context)
+    context.out.text(overview(host))
+    for problem in shadowing(host):
+        context.err.line(str(problem), "red")
+    return 0
 
 
 def overview(host: PluginHost) -> str:

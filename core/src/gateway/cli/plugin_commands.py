@@ -10,8 +10,8 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
-from gateway.cli.arguments import Parser, UsageError, add_configuration_flags
-from gateway.cli.commands import RESERVED
+from gateway.cli.arguments import Parser, UsageError, add_configuration_flags, suggestion
+from gateway.cli.commands import DEFAULT_COMMAND, RESERVED
 from gateway.cli.loading import discover_plugins
 from gateway.errors import ConfigurationError, GatewayError, Problem
 from gateway.registrations import CommandRegistration
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.cli.context import CommandContext
     from gateway.pluginhost import Plugin, PluginHost
 
-__all__ = ["find_commands", "host_for", "run_plugin_command", "shadowing"]
+__all__ = ["find_commands", "host_for", "run_other", "shadowing"]
 
 
 def host_for(words: Sequence[str], context: CommandContext) -> PluginHost:
@@ -33,7 +33,7 @@ def host_for(words: Sequence[str], context: CommandContext) -> PluginHost:
         ConfigurationError: If a plugin file that it names is missing.
         UsageError: If a flag that names one has no value.
     """
-    args, _ = _common_parser("gateway").read_known(words)
+    args, _ = _common_parser().read_known(words)
     return discover_plugins(args.config, args.plugin_files, context.entry_points)
 
 
@@ -58,53 +58,73 @@ def shadowing(host: PluginHost) -> list[Problem]:
     ]
 
 
-def run_plugin_command(
-    name: str, before: Sequence[str], after: Sequence[str], host: PluginHost, context: CommandContext
-) -> int:
-    """Run a command and return its exit code.
+def run_other(name: str, before: Sequence[str], after: Sequence[str], context: CommandContext) -> int:
+    """Run the command of a plugin and return its exit code.
 
     Args:
         name: What was typed for it.
         before: The words before it.
         after: The words after it.
-        host: The plugins.
-        context: Where to print what goes wrong.
+        context: Where plugins come from, and where to print what goes wrong.
 
     Raises:
         ConfigurationError: If two plugins offer it.
-        KeyError: If none does.
-        UsageError: If its arguments cannot be understood.
+        UsageError: If none does, or its arguments cannot be understood.
     """
-    found = [(offer, plugin) for offer, plugin in find_commands(host) if offer.name == name]
-    if not found:
-        raise KeyError(name)
+    host = host_for([*before, *after], context)
+    commands = find_commands(host)
+    found = [(offer, plugin) for offer, plugin in commands if offer.name == name]
     if len(found) > 1:
         raise ConfigurationError(host.problems)
-    registration, plugin = found[0]
+    for registration, plugin in found:
+        return _run(registration, plugin, before, after, context)
+    # A mistyped flag before the word may be what made a command of it.
+    DEFAULT_COMMAND.parser(DEFAULT_COMMAND.load(), prog="gateway").read(before)
+    remedy = _remedy(name, [*RESERVED, *(offer.name for offer, _ in commands)])
+    raise UsageError(f"gateway: unknown command {name!r}; {remedy}")
+
+
+def _remedy(name: str, known: Sequence[str]) -> str:
+    if name.endswith((".yaml", ".yml")):
+        return f"to run with this configuration: gateway -c {name}"
+    return suggestion(name, known) or "see 'gateway --help'"
+
+
+def _run(
+    registration: CommandRegistration,
+    plugin: Plugin,
+    before: Sequence[str],
+    after: Sequence[str],
+    context: CommandContext,
+) -> int:
     try:
         args = _read(registration, before, after)
-        return registration.run(args) or 0
+        return registration.run(args) or 0 if args is not None else 0
     except (UsageError, ConfigurationError, BrokenPipeError):
         raise
     except GatewayError as error:
-        context.err.line(f"gateway {name}: {error.detail}", "red")
+        context.err.line(f"gateway {registration.name}: {error.detail}", "red")
     except Exception as error:  # noqa: BLE001 - a plugin's bug is told as one, with its name
         for line in "".join(traceback.format_exception(error)).splitlines():
             context.err.line(line, "dim")
-        context.err.line(f"gateway {name}: {plugin} failed: {type(error).__name__}: {error}", "red")
+        context.err.line(f"gateway {registration.name}: {plugin} failed: {type(error).__name__}: {error}", "red")
     return 1
 
 
-def _read(registration: CommandRegistration, before: Sequence[str], after: Sequence[str]) -> argparse.Namespace:
-    common = _common_parser("gateway").read(before)
+def _read(registration: CommandRegistration, before: Sequence[str], after: Sequence[str]) -> argparse.Namespace | None:
+    """Return the arguments, or ``None`` if help was all that was wanted."""
+    common = _common_parser().read(before)
     parser = Parser(f"gateway {registration.name}", registration.summary)
     registration.add_arguments(parser)
     add_configuration_flags(parser)
     parser.set_defaults(**vars(common))
-    return parser.read(after)
+    try:
+        return parser.read(after)
+    except SystemExit:  # how argparse ends after --help
+        return None
 
 
-def _common_parser(prog: str) -> Parser:
-    parser = Parser(prog)
+def _common_parser() -> Parser:
+    parser = Parser("gateway", has_help=False)
     add_configuration_flags(parser)
     return parser

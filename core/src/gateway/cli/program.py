@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gateway.cli.arguments import UsageError, split_command, suggestion
+from gateway.cli.arguments import UsageError, split_command
 from gateway.cli.commands import BUILT_IN, DEFAULT_COMMAND
 from gateway.cli.context import CommandContext
 from gateway.cli.screen import Screen
@@ -71,9 +71,7 @@ def _run(words: Sequence[str], context: CommandContext) -> int:
     return _run_other(name, before, after, context)
 
 
-def _run_built_in(
-    built_in: BuiltIn, words: Sequence[str], context: CommandContext, *, prog: str | None = None
-) -> int:
+def _run_built_in(built_in: BuiltIn, words: Sequence[str], context: CommandContext, *, prog: str | None = None) -> int:
     command = built_in.load()
     parser = built_in.parser(command, prog=prog)
     try:
@@ -84,35 +82,15 @@ def _run_built_in(
 
 
 def _run_other(name: str, before: Sequence[str], after: Sequence[str], context: CommandContext) -> int:
-    """Run a plugin's command."""
-    from gateway.cli.plugin_commands import find_commands, host_for, run_plugin_command
+    from gateway.cli.plugin_commands import run_other  # noqa: PLC0415 - built-in commands start without plugins
 
-    host = host_for([*before, *after], context)
-    try:
-        return run_plugin_command(name, before, after, host, context)
-    except KeyError:
-        pass
-    # A mistyped flag before the word may be what made a command of it.
-    DEFAULT_COMMAND.parser(DEFAULT_COMMAND.load(), prog="gateway").read(before)
-    known = [*BUILT_IN, "help", *(registration.name for registration, _ in find_commands(host))]
-    raise UsageError(f"gateway: unknown command {name!r}; {_remedy(name, known)}")
-
-
-def _remedy(name: str, known: Sequence[str]) -> str:
-    if name.endswith((".yaml", ".yml")):
-        return f"to run with this configuration: gateway -c {name}"
-    return suggestion(name, known) or "see 'gateway --help'"
+    return run_other(name, before, after, context)
 
 
 def _print_overview(words: Sequence[str], context: CommandContext) -> int:
-    from gateway.cli.overview import overview
-    from gateway.cli.plugin_commands import host_for, shadowing
+    from gateway.cli.overview import print_overview  # noqa: PLC0415 - as above
 
-    host = host_for(words, context)
-    sys.stdout.write(overview(host))
-    for problem in shadowing(host):
-        context.err.line(str(problem), "red")
-    return 0
+    return print_overview(words, context)
 
 
 def _abandon_output() -> None:

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
     Raises:
         ConfigurationError: If it cannot start; with everything that is wrong.
     """
-    from gateway.runtime.options import RunOptions
-    from gateway.runtime.run import run as run_gateway
+    from gateway.runtime.options import RunOptions  # noqa: PLC0415 - 'gateway --help' shows these flags and never runs
+    from gateway.runtime.run import run as run_gateway  # noqa: PLC0415 - as above
 
     options = RunOptions(
         path=args.config,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.arguments import add_configuration_flags
 from gateway.cli.loading import discover_plugins
+from gateway.config import configuration_schema
 from gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
     Raises:
         ConfigurationError: If two plugins get in each other's way.
     """
-    from gateway.config import configuration_schema
-
     host = discover_plugins(args.config, args.plugin_files, context.entry_points)
     if host.problems:
         raise ConfigurationError(host.problems)

@@ -65,6 +65,10 @@ class Screen:
         """Print one line, whatever the text holds."""
         self._write(f"{self._styled(escape_controls(text), style)}\n")
 
+    def text(self, text: str) -> None:
+        """Print text as it is."""
+        self._write(text)
+
     def json(self, value: Any) -> None:  # noqa: ANN401 - whatever there is to say
         """Print a value as JSON; what JSON does not have becomes text."""
         self._write(f"{json.dumps(value, indent=2, ensure_ascii=False, default=str)}\n")

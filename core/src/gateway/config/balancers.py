@@ -9,6 +9,7 @@ from gateway.registrations import BalancerRegistration
 
 if TYPE_CHECKING:
     from gateway.config.draft import Context, Draft
+    from gateway.config.places import Block
     from gateway.config.result import Configured
 
 __all__ = ["Balancers"]
@@ -20,11 +21,13 @@ class Balancers:
     Args:
         context: What they are worked out in.
         default: ``router.defaultLoadBalance``.
+        router: The block ``router``, for the places in messages.
     """
 
-    def __init__(self, context: Context, default: str) -> None:
+    def __init__(self, context: Context, default: str, router: Block) -> None:
         self._context = context
         self._default = default
+        self._default_place = router.places.get("defaultLoadBalance")
         self._installed = [
             offer for offer in context.host.of_kind("balancer") if isinstance(offer, BalancerRegistration)
         ]
@@ -48,13 +51,15 @@ class Balancers:
         return found if isinstance(found, BalancerRegistration) else None
 
     def _report_missing(self, name: str, draft: Draft) -> None:
+        place = draft.place("loadBalance")
         if draft.rule.load_balance is None:
             if self._default_is_missing:
                 return  # one rule is enough to say that the default is
             self._default_is_missing = True
+            place = self._default_place or place
         installed = [offer.name for offer in self._installed]
         message = self._context.missing.offer("balancer", name, installed)
-        self._context.report.error(message, value=draft.place("loadBalance"))
+        self._context.report.error(message, value=place)
 
     def _warn_of_others(self, chosen: BalancerRegistration, draft: Draft) -> None:
         for other in self._installed:

@@ -91,13 +91,15 @@ class Destinations:
 def known_services(discovery: Sequence[Configured | None]) -> frozenset[str] | None:
     """Return the names of all services there will ever be, or ``None`` if that cannot be known.
 
-    It can if every provider has a list ``services`` in its configuration whose entries have a ``name``. ``None`` stands
-    for a provider whose configuration is wrong.
+    It can if every provider has services in a list ``services`` of its configuration, each with a ``name``. ``None``
+    stands for a provider whose configuration is wrong.
     """
     names: set[str] = set()
     for configured in discovery:
-        services = getattr(configured.config, "services", None) if configured is not None else None
-        if not isinstance(services, list | tuple) or not all(hasattr(service, "name") for service in services):
+        services = getattr(configured.config, "services", ()) if configured is not None else ()
+        if not isinstance(services, list | tuple) or not services:
+            return None
+        if not all(hasattr(service, "name") for service in services):
             return None
         names.update(service.name for service in services)
     return frozenset(names)

@@ -153,7 +153,7 @@ class _Loader:
             skip_paths=self._skip_paths(core),
             authenticators=Authenticators(context, config.auth, _block(core, "auth")),
             pipeline=Pipeline(context, config.pipeline.order),
-            balancers=Balancers(context, config.router.default_load_balance),
+            balancers=Balancers(context, config.router.default_load_balance, _block(core, "router")),
             destinations=Destinations(context),
         )
         built = self._rules(context, parts, rules)

@@ -28,8 +28,8 @@ def describe(about: Sequence[ErrorDetails], value: Value, *, is_secret: bool) ->
     """
     shown = _shown(value, is_secret=is_secret)
     # Of a union, the branch whose type the value has is the one that was meant.
-    meant = [detail for detail in about if not _is_about_type(detail)] or about
-    message = _one_of_many(shown, meant) if len(meant) > 1 else _message(meant[0], shown, value)
+    meant = [detail for detail in about if not _is_about_type(detail)][:1] or about
+    message = _message(meant[0], shown, value) if len(meant) == 1 else _one_of_many(shown, meant)
     # What a model says of a value may quote it.
     return message.replace(str(value), MASK) if is_secret and str(value) else message
 
@@ -74,7 +74,7 @@ def _message(detail: ErrorDetails, shown: str, value: Value) -> str:
 
 
 def _is_about_type(detail: ErrorDetails) -> bool:
-    return _expected(detail["type"]) is not None or detail["type"] in ("literal_error", "enum", "none_required")
+    return _expected(detail["type"]) is not None or detail["type"] in ("literal_error", "enum")
 
 
 def _expected(kind: str) -> tuple[str, str] | None:
@@ -89,14 +89,8 @@ def _one_of_many(shown: str, about: Sequence[ErrorDetails]) -> str:
     """Return what to say of a value that is none of several things."""
     said: dict[str, None] = {}
     for detail in about:
-        kind, context = detail["type"], detail.get("ctx", {})
-        expected = _expected(kind)
-        if expected is not None:
-            said[expected[0]] = None
-        elif "expected" in context:
-            said[str(context["expected"])] = None
-        else:
-            said[str(context.get("error", detail["msg"]))] = None
+        expected = _expected(detail["type"])
+        said[expected[0] if expected is not None else str(detail["ctx"]["expected"])] = None
     return f"{shown} is neither {' nor '.join(said)}; write one of these"
 
 

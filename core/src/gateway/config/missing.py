@@ -29,6 +29,8 @@ class Missing:
 
     def __init__(self, host: PluginHost) -> None:
         self._host = host
+        # Ten thousand rules may have the same mistake.
+        self._rule_messages: dict[tuple[str, ...], str] = {}
 
     def block(self, keys: Sequence[str], known: Collection[str]) -> str:
         """Return the message for a key under ``gateway`` that nobody reads.
@@ -41,7 +43,10 @@ class Missing:
 
     def rule_key(self, keys: Sequence[str], known: Collection[str]) -> str:
         """Return the message for a key of a rule that nobody reads; ``keys`` lead there from the rule."""
-        return self._misplaced("", keys, "rule_key") or self._key(keys, known, RULE_KEYS)
+        key = tuple(keys)
+        if key not in self._rule_messages:
+            self._rule_messages[key] = self._misplaced("", keys, "rule_key") or self._key(keys, known, RULE_KEYS)
+        return self._rule_messages[key]
 
     def offer(self, kind: str, name: str, installed: Collection[str]) -> str:
         """Return the message for an offer that the configuration names.

@@ -206,7 +206,7 @@ class RuleConfig(Config):
         default="template", description="How `path` is read."
     )
     service_name: str = Field(
-        "", description="The service; may be missing where a plugin of the rule answers by itself."
+        default="", description="The service; may be missing where a plugin of the rule answers by itself."
     )
     host: str | None = Field(default=None, description="The host it is for: `example.com`, `*.example.com`.")
     hosts: Names = Field(default=(), description="The hosts it is for, if there are several.")

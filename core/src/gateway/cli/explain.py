@@ -1,0 +1,204 @@
+"""``gateway explain``: what becomes of a request, without sending it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.arguments import add_configuration_flags, add_json_flag
+from gateway.cli.describe import Step, conditions_text, duration_text, path_text, pipeline_of, rule_data
+from gateway.cli.loading import load
+from gateway.cli.lookup import find_rule, parse_request
+from gateway.cli.screen import Column
+from gateway.cli.settings import settings_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from gateway.cli.arguments import Parser
+    from gateway.cli.context import CommandContext
+    from gateway.cli.lookup import Asked, Found
+    from gateway.cli.screen import Screen
+    from gateway.config import Configuration, Configured, ConfiguredRule
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the arguments of ``gateway explain``."""
+    parser.add_argument("method", metavar="METHOD", help="the method, such as GET; may be left out")
+    parser.add_argument("url", nargs="?", metavar="URL", help="http://host/path, or only /path")
+    parser.add_argument(
+        "-H",
+        "--header",
+        dest="headers",
+        action="append",
+        default=[],
+        metavar="'Name: value'",
+        help="a header field of the request; may be repeated",
+    )
+    add_configuration_flags(parser)
+    add_json_flag(parser)
+
+
+def run(args: argparse.Namespace, context: CommandContext) -> int:
+    """Say what becomes of the request; 1 if no rule matches.
+
+    Raises:
+        ConfigurationError: With everything that is wrong with the configuration.
+        UsageError: If there is no such request.
+    """
+    method, url = (args.method, args.url) if args.url is not None else ("GET", args.method)
+    asked = parse_request(method, url, args.headers)
+    configuration = load(args, context)
+    explanation = _Explanation(asked, find_rule(asked, configuration), configuration)
+    if args.as_json:
+        context.out.json(explanation.data())
+    else:
+        explanation.print(context.out)
+    return 0 if explanation.found.rule is not None else 1
+
+
+class _Explanation:
+    """What there is to say about a request.
+
+    Args:
+        asked: The request.
+        found: What it gets.
+        configuration: All there is.
+    """
+
+    def __init__(self, asked: Asked, found: Found, configuration: Configuration) -> None:
+        self.found = found
+        self._asked = asked
+        self._configuration = configuration
+
+    def data(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        found, rule = self.found, self.found.rule
+        data: dict[str, Any] = {
+            "method": self._asked.method,
+            "host": self._asked.host,
+            "path": found.path,
+            "status": found.status or None,
+            "reason": found.reason or None,
+            "allowed": list(found.allowed),
+            "rule": None,
+            "pipeline": [self._step_data(step) for step in self._steps()],
+        }
+        return data | self._rule_data(rule) if rule is not None else data
+
+    def print(self, screen: Screen) -> None:
+        """Print it."""
+        found, rule = self.found, self.found.rule
+        pairs = [
+            ("request", f"{self._asked.method} {self._asked.host}{self._asked.raw_path}"),
+            ("path", found.path or ""),
+        ]
+        if rule is not None:
+            screen.pairs([*pairs, *self._rule_pairs(rule)])
+        else:
+            screen.pairs([*pairs, ("answer", found.answer)])
+        rows = [row for step in self._steps() for row in self._step_rows(step)]
+        rows += self._balancer_rows(rule) if rule is not None and rule.route.service else []
+        if rows:
+            screen.line()
+            columns = (
+                Column("STAGE"),
+                Column("POLICY", "bold"),
+                Column("PLUGIN"),
+                Column("SETTING"),
+                Column("VALUE"),
+                Column("FROM", "dim"),
+            )
+            screen.table(columns, rows)
+
+    # The rule.
+
+    def _rule_data(self, rule: ConfiguredRule) -> dict[str, Any]:
+        balancer = self._component_data(rule.balancer) if rule.route.service else None
+        return {
+            "rule": rule_data(rule),
+            "params": dict(self.found.params),
+            "forwardedPath": self._forwarded(rule),
+            "preserveHost": rule.route.preserve_host,
+            "service": rule.route.service,
+            "balancer": balancer,
+        }
+
+    def _rule_pairs(self, rule: ConfiguredRule) -> list[tuple[str, str]]:
+        route, entry = rule.route, rule.matches
+        forwarded = self._forwarded(rule)
+        return [
+            ("rule", f"{entry.id} ({rule.where})"),
+            ("pattern", path_text(rule)),
+            ("conditions", conditions_text(entry)),
+            ("captured", ", ".join(f"{name}={value}" for name, value in self.found.params.items())),
+            ("forwarded", forwarded if forwarded != self.found.path else ""),
+            ("service", route.service and f"{route.service} ({route.protocol})"),
+            ("host sent", "that of the client" if route.preserve_host else "that of the instance"),
+            ("timeout", duration_text(route.timeout_s)),
+            ("upgrades", ", ".join(sorted(route.allow_upgrade))),
+            ("credentials", self._credentials(rule)),
+        ]
+
+    def _forwarded(self, rule: ConfiguredRule) -> str:
+        path = self.found.path or "/"
+        return rule.rewrite(path) if rule.rewrite is not None else path
+
+    def _credentials(self, rule: ConfiguredRule) -> str:
+        if rule.auth.skips(self.found.path or "/"):
+            return "not asked for on this path"
+        return "required" if rule.auth.required else ""
+
+    # Its pipeline.
+
+    def _steps(self) -> Sequence[Step]:
+        if self.found.rule is not None:
+            return pipeline_of(self.found.rule)
+        # Requests that no rule matches run the edge policies, so that a 404 has CORS headers too.
+        edge = self._configuration.edge_policies
+        return [Step(stage=each.registration.stage, label=each.name, components=(each,)) for each in edge]
+
+    def _step_data(self, step: Step) -> dict[str, Any]:
+        return {
+            "stage": step.stage.name.lower(),
+            "name": step.label,
+            "note": step.note or None,
+            "components": [self._component_data(component) for component in step.components],
+        }
+
+    def _component_data(self, component: Configured) -> dict[str, Any]:
+        return {
+            "kind": component.registration.kind,
+            "name": component.name,
+            "plugin": component.plugin.name,
+            "where": component.where,
+            "settings": {
+                setting.key: {"value": setting.value, "where": setting.where} for setting in self._settings(component)
+            },
+        }
+
+    def _step_rows(self, step: Step) -> list[tuple[str, ...]]:
+        stage = step.stage.name.lower()
+        if not step.components:
+            return [(stage, step.label, "core", "", step.note, "")]
+        rows: list[tuple[str, ...]] = []
+        for component in step.components:
+            rows += self._component_rows(stage, component, step.note)
+        return rows
+
+    def _balancer_rows(self, rule: ConfiguredRule) -> list[tuple[str, ...]]:
+        return self._component_rows("balancer", rule.balancer, "")
+
+    def _component_rows(self, stage: str, component: Configured, note: str) -> list[tuple[str, ...]]:
+        """Return a row for each setting; the first says whose they are."""
+        cells = [(setting.key, setting.text, setting.where) for setting in self._settings(component)]
+        if note:
+            cells.insert(0, ("", note, ""))
+        head = (stage, component.name, component.plugin.distribution)
+        first, *others = cells or [("", "", "")]
+        return [(*head, *first), *(("", "", "", *cell) for cell in others)]
+
+    def _settings(self, component: Configured) -> Sequence[Any]:
+        return settings_of(component, self._configuration, self.found.rule)

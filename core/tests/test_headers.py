@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway import Headers
+
+
+def test_names_are_matched_without_regard_to_case():
+    headers = Headers.of([("Content-Type", "text/plain")])
+    assert headers.get("CONTENT-TYPE") == headers["content-type"] == "text/plain"
+    assert "Content-type" in headers
+    assert headers.pairs == [(b"content-type", b"text/plain")]
+
+
+def test_a_field_that_is_missing():
+    headers = Headers()
+    assert headers.get("x") is None
+    assert headers.get("x", "default") == "default"
+    assert headers.get_all("x") == []
+    assert "x" not in headers
+    with pytest.raises(KeyError):
+        headers["x"]
+
+
+@pytest.mark.parametrize("name", ["☃", "łódź"])
+def test_a_name_that_no_field_can_have_is_missing_too(name):
+    headers = Headers.of([("a", "1")])
+    assert headers.get(name) is None
+    assert name not in headers
+    assert headers.get_all(name) == []
+    headers.remove(name)
+    assert len(headers) == 1
+
+
+def test_repeated_fields_keep_their_order():
+    headers = Headers.of([("set-cookie", "a=1"), ("x", "y"), ("Set-Cookie", "b=2")])
+    assert headers.get("set-cookie") == "a=1"
+    assert headers.get_all("set-cookie") == ["a=1", "b=2"]
+    assert headers.items() == [("set-cookie", "a=1"), ("x", "y"), ("set-cookie", "b=2")]
+    assert list(headers) == ["set-cookie", "x", "set-cookie"]
+    assert len(headers) == 3
+
+
+def test_setting_replaces_all_of_that_name_and_adding_none():
+    headers = Headers.of([("a", "1"), ("a", "2"), ("b", "3")])
+    headers.add("a", "4")
+    assert headers.get_all("a") == ["1", "2", "4"]
+    headers["A"] = "5"
+    assert headers.items() == [("b", "3"), ("a", "5")]
+
+
+def test_removing_changes_the_list_that_others_hold():
+    pairs = [(b"a", b"1"), (b"b", b"2"), (b"a", b"3")]
+    headers = Headers(pairs)
+    del headers["A"]
+    headers.remove("missing")
+    assert pairs == [(b"b", b"2")]
+
+
+def test_a_copy_can_be_changed_on_its_own():
+    headers = Headers.of([("a", "1")])
+    copy = headers.copy()
+    assert copy == headers
+    copy.add("b", "2")
+    assert copy != headers
+    assert headers != [(b"a", b"1")]
+    assert len(headers) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:", "a\r\n", "ä", "☃", "(x)"])
+def test_what_is_not_a_token_is_no_name(name):
+    """RFC 9110 section 5.6.2."""
+    with pytest.raises(ValueError, match="not a header name"):
+        Headers().add(name, "x")
+
+
+@pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\0b", "x\r\nset-cookie: a=b"])
+def test_a_value_cannot_split_the_message(value):
+    """RFC 9110 section 5.5."""
+    headers = Headers.of([("a", "old")])
+    for change in (headers.add, headers.set):
+        with pytest.raises(ValueError, match="line break or NUL"):
+            change("a", value)
+    assert headers.items() == [("a", "old")]
+
+
+def test_a_value_that_has_no_bytes_is_refused():
+    with pytest.raises(ValueError, match="'x-name' holds a character"):
+        Headers().add("x-name", "☃")
+
+
+def test_values_are_latin_1():
+    headers = Headers()
+    headers.add("a", "naïve")
+    assert headers.pairs == [(b"a", b"na\xefve")]
+    assert headers["a"] == "naïve"
+
+
+def test_its_picture_shows_no_values():
+    assert repr(Headers.of([("authorization", "secret")])) == "<Headers ['authorization']>"
+
+
+def test_it_cannot_be_hashed_since_it_changes():
+    with pytest.raises(TypeError):
+        hash(Headers())

@@ -1,0 +1,217 @@
+"""Gateways and services for the examples in the documentation: real processes and sockets, all on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).parents[2]
+GATEWAY = Path(sys.executable).with_name("gateway")
+START_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class RunningGateway:
+    """A gateway in a process of its own, on a free port."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, path: Sequence[Path]) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        if path:
+            environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
+        command = [str(GATEWAY), "--host", "127.0.0.1", "--port", "0", *arguments]
+        self._process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+        self.ports: list[int] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        self.wait_for_line(r"listening on |Error|refused")
+        if not self.ports:
+            self.stop()
+            raise AssertionError(self.log)
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self.lines)
+
+    def ask(
+        self,
+        path: str = "/",
+        method: str = "GET",
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, dict(headers or {}))
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+
+    def reload(self) -> None:
+        self._process.send_signal(signal.SIGHUP)
+
+    def wait_for_line(self, pattern: str) -> str:
+        """Return the first line in which ``pattern`` is found, as soon as it is there."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        with self._changed:
+            while True:
+                found = next((line for line in self.lines if re.search(pattern, line)), None)
+                if found is not None:
+                    return found
+                if self._process.poll() is not None or not self._changed.wait(deadline_s - time.monotonic()):
+                    raise AssertionError(f"no line with {pattern!r}:\n{self.log}")
+
+    def stop(self) -> int:
+        if self._process.poll() is None:
+            self._process.terminate()
+        code = self._process.wait(10)
+        self._reader.join()
+        return code
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                with self._changed:
+                    self.lines.append(line.rstrip("\n"))
+                    self.ports = self.ports or [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", line)]
+                    self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[Callable[..., RunningGateway]]:
+    """Start gateways: ``start_gateway(yaml, plugins=[...])``; they are stopped when the test is over."""
+    running: list[RunningGateway] = []
+
+    def start(
+        configuration: str | None = None,
+        *,
+        plugins: Sequence[Path] = (),
+        path: Sequence[Path] = (),
+        arguments: Sequence[str] = (),
+    ) -> RunningGateway:
+        words = [*arguments]
+        if configuration is not None:
+            file = tmp_path / "gateway.yaml"
+            file.write_text(configuration)
+            words += ["-c", str(file)]
+        for plugin in plugins:
+            words += ["--plugin", str(plugin)]
+        running.append(RunningGateway(words, tmp_path, path))
+        return running[-1]
+
+    yield start
+    for gateway in running:
+        gateway.stop()
+
+
+class Service:
+    """A service that answers each request with the bytes that ``answer`` returns, or as it pleases with the socket."""
+
+    def __init__(self, answer: Callable[[bytes, socket.socket], bytes | None]) -> None:
+        self._answer = answer
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.port: int = self._listening.getsockname()[1]
+        self.requests: list[bytes] = []
+        self._start(self._accept)
+
+    def close(self) -> None:
+        for each in (self._listening, *self._connections):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in list(self._threads):
+            thread.join(5)
+        for each in (self._listening, *self._connections):
+            each.close()
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                self._connections.append(connection)
+                self._start(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while request := _read_request(connection):
+                self.requests.append(request)
+                answer = self._answer(request, connection)
+                if answer is None:
+                    connection.shutdown(socket.SHUT_RDWR)
+                    return
+                connection.sendall(answer)
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            return b""
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = re.search(rb"content-length: (\d+)", head)
+    missing = int(found[1]) - len(body) if found else 0
+    while missing > 0:
+        piece = connection.recv(missing)
+        body, missing = body + piece, missing - len(piece)
+    return head + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def start_service() -> Iterator[Callable[..., Service]]:
+    """Start services: ``start_service(answer)``."""
+    running: list[Service] = []
+
+    def start(answer: Callable[[bytes, socket.socket], bytes | None]) -> Service:
+        running.append(Service(answer))
+        return running[-1]
+
+    yield start
+    for service in running:
+        service.close()
