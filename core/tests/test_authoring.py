@@ -103,7 +103,7 @@ def test_a_configuration_that_is_no_model_is_refused_at_import(annotation):
 
     if annotation is not None:
         greet.__annotations__["config"] = annotation
-    with pytest.raises(TypeError, match="'config' of .*greet must be annotated with a gateway.Config model"):
+    with pytest.raises(TypeError, match=r"'config' of .*greet must be annotated with a gateway\.Config model"):
         policy(greet)
 
 

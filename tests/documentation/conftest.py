@@ -51,12 +51,14 @@ class RunningGateway:
         self.lines: list[str] = []
         self.ports: list[int] = []
         self._changed = threading.Condition()
+        self._has_ended = False
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        self.wait_for_line(r"listening on |Error|refused")
-        if not self.ports:
+        try:
+            self.wait_for_line(r"listening on ")
+        except BaseException:
             self.stop()
-            raise AssertionError(self.log)
+            raise
 
     @property
     def port(self) -> int:
@@ -94,7 +96,7 @@ class RunningGateway:
                 found = next((line for line in self.lines if re.search(pattern, line)), None)
                 if found is not None:
                     return found
-                if self._process.poll() is not None or not self._changed.wait(deadline_s - time.monotonic()):
+                if self._has_ended or not self._changed.wait(deadline_s - time.monotonic()):
                     raise AssertionError(f"no line with {pattern!r}:\n{self.log}")
 
     def stop(self) -> int:
@@ -113,6 +115,7 @@ class RunningGateway:
                     self.ports = self.ports or [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", line)]
                     self._changed.notify_all()
         with self._changed:
+            self._has_ended = True
             self._changed.notify_all()
 
 

@@ -156,8 +156,9 @@ def test_admin_endpoint_drains_an_instance(start_gateway, start_service):
 
 
 def test_command_prints_a_token(tmp_path):
-    command = [Path(sys.executable).with_name("gateway"), "--plugin", EXAMPLES / "new_token.py", "new-token"]
-    done = subprocess.run([*command, "--bytes", "8"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    gateway = str(Path(sys.executable).with_name("gateway"))
+    command = [gateway, "--plugin", str(EXAMPLES / "new_token.py"), "new-token", "--bytes", "8"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert len(done.stdout.strip()) == 11
 
 
@@ -175,6 +176,6 @@ gateway:
           instances: [{address: localhost, port: 1, scheme: file, metadata: {folder: pages}}]
   router: {rules: [{path: /*, serviceName: pages}]}
 """
-    gateway = start_gateway(configuration, plugins=[EXAMPLES / "files.py"])
+    gateway = start_gateway(configuration, plugins=[EXAMPLES / "folder.py"])
     assert gateway.ask("/a.txt").text == "hello"
     assert [gateway.ask(path).status for path in ("/b.txt", "/../secret.txt", "/%2e%2e/secret.txt")] == [404, 400, 400]

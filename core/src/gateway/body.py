@@ -13,6 +13,8 @@ Until a sink is attached, what arrives is kept, and the producer is paused at ``
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.errors import ErrorType, GatewayError
@@ -20,12 +22,12 @@ from gateway.errors import ErrorType, GatewayError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
-__all__ = ["HIGH_WATER_BYTES", "Body", "BodyProducer", "BodySink", "Trailers"]
+__all__ = ["HIGH_WATER_BYTES", "Body", "BodyProducer", "BodySink"]
+
+logger = logging.getLogger("gateway.body")
 
 HIGH_WATER_BYTES = 65536
 """How much a body keeps before it pauses its producer; asyncio's own default for a transport's write buffer."""
-
-Trailers = "Sequence[tuple[bytes, bytes]]"
 
 
 class BodyProducer(Protocol):
@@ -68,6 +70,7 @@ class Body:
         received_bytes: How much has been fed.
         trailers: The trailer fields; empty until the body is complete.
         is_complete: Whether all of it was fed.
+        is_consumed: Whether somebody reads it, has read it or gave it up, so that nobody else can read it.
         error: Why it broke off, or ``None``.
         on_close: Called once when the body ended, broke off or was aborted; the core's own.
     """
@@ -75,11 +78,14 @@ class Body:
     __slots__ = (
         "_buffer",
         "_buffered_bytes",
+        "_is_aborted",
+        "_is_held",
         "_is_paused",
         "_producer",
         "_sink",
         "error",
         "is_complete",
+        "is_consumed",
         "length",
         "on_close",
         "received_bytes",
@@ -91,20 +97,26 @@ class Body:
         self.received_bytes = 0
         self.trailers: Sequence[tuple[bytes, bytes]] = ()
         self.is_complete = False
+        self.is_consumed = False
         self.error: Exception | None = None
         self.on_close: Callable[[], None] | None = None
         self._producer: BodyProducer | None = producer
         self._sink: BodySink | None = None
         self._buffer: list[bytes] = []
         self._buffered_bytes = 0
+        # The producer was told to stop: by the body, since nobody takes what is kept, or by the sink.
+        self._is_held = False
         self._is_paused = False
+        self._is_aborted = False
 
     @staticmethod
     def from_iterable(chunks: AsyncIterable[bytes], length: int | None = None) -> Body:
         """Make a body from an asynchronous iterable, which is read only as fast as the client takes it.
 
         Args:
-            chunks: The pieces; empty ones are skipped. It is closed (``aclose``) when the client goes away.
+            chunks: The pieces; empty ones are skipped. It is closed (``aclose``) at the end, also when nobody wants
+                the rest. If nobody wanted any of it, it is begun all the same and cancelled where it first waits, so
+                that what it holds, another body for one, is released by its own clean-up.
             length: The total number of bytes, when known; ``None`` sends it chunked.
         """
         pump = _Pump(chunks)
@@ -120,15 +132,18 @@ class Body:
 
     def feed(self, chunk: bytes) -> None:
         """Pass on the next piece; ignored once the body was ended, failed or aborted."""
-        sink = self._sink
+        producer = self._producer
+        if producer is None:
+            return
         self.received_bytes += len(chunk)
-        if sink is not None:
-            sink.body_data(chunk)
-        elif self._producer is not None:
-            self._buffer.append(chunk)
-            self._buffered_bytes += len(chunk)
-            if self._buffered_bytes >= HIGH_WATER_BYTES and not self._is_paused:
-                self.pause()
+        if self._sink is not None:
+            self._sink.body_data(chunk)
+            return
+        self._buffer.append(chunk)
+        self._buffered_bytes += len(chunk)
+        if self._buffered_bytes >= HIGH_WATER_BYTES and not self._is_held:
+            self._is_held = True
+            producer.pause_body()
 
     def end(self, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Complete the body."""
@@ -157,21 +172,28 @@ class Body:
         Raises:
             RuntimeError: If the body was consumed before.
         """
-        if self._sink is not None:
+        if self.is_consumed:
             msg = "this body was already consumed; a body can be read once"
             raise RuntimeError(msg)
+        self.is_consumed = True
+        self._is_held |= self._is_paused
+        self._is_paused = False
+        # What the producer adds meanwhile, because the sink lets it go on, stands behind what is kept already.
+        while self._buffer:
+            chunks, self._buffer = self._buffer, []
+            for chunk in chunks:
+                self._buffered_bytes -= len(chunk)
+                sink.body_data(chunk)
+                if self._is_aborted:
+                    return
         self._sink = sink
-        buffer, self._buffer = self._buffer, []
-        self._buffered_bytes = 0
-        for chunk in buffer:
-            sink.body_data(chunk)
         if self.is_complete:
             sink.body_end(self.trailers)
         elif self.error is not None:
             sink.body_error(self.error)
         elif isinstance(self._producer, _Pump):
             self._producer.start()
-        elif self._is_paused:
+        elif self._is_held and not self._is_paused:
             self.resume()
 
     def pause(self) -> None:
@@ -192,10 +214,13 @@ class Body:
         if producer is None:
             return
         self.error = ConnectionAbortedError("the body was given up by its consumer")
-        self._sink = self._sink or _Nowhere()
+        self.is_consumed = self._is_aborted = True
         self._buffer.clear()
         self._close()
         producer.abort_body()
+        if isinstance(self._sink, _Reader):
+            # Usually it is the sink itself that gives up, and needs no telling; a reader may wait in another task.
+            self._sink.body_error(self.error)
 
     async def read(self, max_bytes: int) -> bytes:
         """Collect the whole body.
@@ -205,25 +230,31 @@ class Body:
 
         Raises:
             GatewayError: ``payload_too_large`` if there is more.
+            RuntimeError: If the body was consumed before.
             Exception: Whatever broke the body off.
         """
         if self.length is not None and self.length > max_bytes:
             self.abort()
             raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {max_bytes} bytes")
+        reader = _Reader(self)
+        self.attach(reader)
         chunks: list[bytes] = []
         total = 0
-        async for chunk in self:
-            total += len(chunk)
-            if total > max_bytes:
-                raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {max_bytes} bytes")
-            chunks.append(chunk)
+        try:
+            while (chunk := await reader.next()) is not None:
+                total += len(chunk)
+                if total > max_bytes:
+                    raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {max_bytes} bytes")
+                chunks.append(chunk)
+        finally:
+            self.abort()
         return b"".join(chunks)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         reader = _Reader(self)
         self.attach(reader)
         try:
-            async for chunk in reader.chunks():
+            while (chunk := await reader.next()) is not None:
                 yield chunk
         finally:
             self.abort()
@@ -239,41 +270,32 @@ class Body:
         return f"<Body {state}, {self.received_bytes} of {'?' if self.length is None else self.length} bytes>"
 
 
-class _Nowhere:
-    """The sink of an aborted body."""
-
-    def body_data(self, chunk: bytes) -> None:
-        pass
-
-    def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
-        pass
-
-    def body_error(self, error: Exception) -> None:
-        pass
-
-
 class _Reader:
-    """The sink behind ``async for``: pauses the producer whenever something waits to be taken."""
+    """The sink behind ``async for`` and ``read``: pauses the producer whenever something waits to be taken."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._wakeup: asyncio.Future[None] | None = None
         self._is_over = False
         self._error: Exception | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while True:
-            while self._chunks:
-                yield self._chunks.pop(0)
+    async def next(self) -> bytes | None:
+        """Return the next piece; ``None`` at the end.
+
+        Raises:
+            Exception: Whatever broke the body off.
+        """
+        while not self._chunks:
             if self._error is not None:
                 raise self._error
             if self._is_over:
-                return
+                return None
             self._wakeup = asyncio.get_running_loop().create_future()
             self._body.resume()
             # No deadline of its own: the producer's (idle time-out of its connection) ends the body with an error.
             await self._wakeup
+        return self._chunks.popleft()
 
     def body_data(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -304,8 +326,9 @@ class _Pump:
         self._may_run = asyncio.Event()
         self._may_run.set()
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         self._task = asyncio.get_running_loop().create_task(self._run())
+        return self._task
 
     def pause_body(self) -> None:
         self._may_run.clear()
@@ -314,24 +337,38 @@ class _Pump:
         self._may_run.set()
 
     def abort_body(self) -> None:
-        if self._task is not None:
+        if self._task is None:
+            # Closing a generator that has not begun runs none of it. So it begins, and is cancelled where it waits.
+            asyncio.get_running_loop().call_soon(self.start().cancel)
+        elif self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def _run(self) -> None:
-        chunks = self._chunks
         try:
-            async for chunk in chunks:
+            async for chunk in self._chunks:
                 if chunk:
                     self.body.feed(chunk)
+                if self.body.is_over:
+                    break
                 await self._may_run.wait()
             self.body.end()
         except asyncio.CancelledError:
-            self.body.abort()
+            self.body.fail(ConnectionAbortedError("the source of the body was cancelled"))
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the iterable raised is what the consumer must see
+        except Exception as error:
+            if self.body.is_over:
+                logger.exception("the source of a body failed after the body was over")
+            # What the consumer must see is whatever the iterable raised.
             self.body.fail(error)
         finally:
-            # The iterable may hold an upstream body: close it in its own task, as generators require.
-            close = getattr(chunks, "aclose", None)
-            if close is not None:
-                await close()
+            await self._close()
+
+    async def _close(self) -> None:
+        # The iterable may hold an upstream body: close it in its own task, as generators require.
+        close = getattr(self._chunks, "aclose", None)
+        if close is None:
+            return
+        try:
+            await close()
+        except Exception:
+            logger.exception("the source of a body failed while it was closed")

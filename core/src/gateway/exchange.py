@@ -14,24 +14,28 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.body import Body
+from gateway.errors import ErrorType, GatewayError
 from gateway.headers import Headers
 from gateway.waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-    from gateway.body import Body
     from gateway.interfaces import Instance, Route, Tunnel
 
 __all__ = ["Exchange", "Forwarding", "Handler", "Principal", "Request", "Responder", "Response"]
 
-NO_PARAMS: Mapping[str, str] = {}
+logger = logging.getLogger("gateway.exchange")
+
+NO_PARAMS: Mapping[str, str] = types.MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,7 @@ class Request:
         "upgrade",
     )
 
-    def __init__(  # noqa: PLR0913 - a message has this many parts
+    def __init__(
         self,
         method: str,
         path: str,
@@ -191,7 +195,7 @@ class Response:
         """Give the response up, so that whatever produces its body is released."""
         if self.tunnel is not None:
             self.tunnel.abort()
-        if not isinstance(self.body, bytes):
+        if isinstance(self.body, Body):
             self.body.abort()
 
     def __repr__(self) -> str:
@@ -202,7 +206,10 @@ class Responder(Protocol):
     """The adapter's side of an exchange."""
 
     def respond(self, exchange: Exchange, response: Response) -> None:
-        """Send the final response; called once, unless the exchange was cancelled."""
+        """Send the final response; called once, unless the exchange was cancelled.
+
+        If it raises, nothing may have been sent yet: it is called once more, with an error response.
+        """
 
     def inform(self, exchange: Exchange, status: int, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         """Send an interim (1xx) response (RFC 9110 section 15.2); ignored where the client cannot take it."""
@@ -275,9 +282,13 @@ class Exchange:
         """Run the handler of the matched route; its response goes to the responder."""
         self._compiled = compiled
         self.route = compiled.route
-        self._coroutine = compiled.handler(self)
         if compiled.needs_task:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._run(compiled.handler, self))
+            return
+        try:
+            self._coroutine = compiled.handler(self)
+        except Exception as error:  # noqa: BLE001 - whatever escapes a plugin is contained here
+            self._fail(error)
         else:
             self._step()
 
@@ -297,21 +308,19 @@ class Exchange:
                 waiter.resume = self._step
             else:
                 # A component that promised not to wait waits for something of asyncio's: finish in a task.
-                self._task = asyncio.get_running_loop().create_task(self._run(first=waiter))
+                self._task = asyncio.get_running_loop().create_task(self._run(_continued, coroutine, waiter))
 
-    async def _run(self, first: Any = None) -> None:
-        """Run the handler inside a task, for components that use asyncio or anyio themselves."""
-        coroutine = self._coroutine
-        assert coroutine is not None  # noqa: S101 - set by start()
+    async def _run(self, begin: Callable[..., Awaitable[Response]], *arguments: object) -> None:
+        """Run the handler, or the rest of it, inside a task, for components that use asyncio or anyio themselves."""
         try:
-            if first is None:
-                response = await coroutine
-            else:
-                await _settled(first)
-                response = await _continued(coroutine)
-        except asyncio.CancelledError:
-            coroutine.close()
-            self._fail(asyncio.CancelledError())
+            response = await begin(*arguments)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                # Not this task was cancelled, but something that a plugin waited for.
+                self._fail(error)
+                return
+            self._fail(GatewayError(ErrorType.UNAVAILABLE, "the gateway is shutting down"))
             raise
         except Exception as error:  # noqa: BLE001 - whatever escapes a plugin is contained here
             self._fail(error)
@@ -319,26 +328,43 @@ class Exchange:
             self._answer(response)
 
     def _answer(self, response: Response) -> None:
-        if type(response) is not Response:
-            self._fail(TypeError(f"the handler of route {self.route.id!r} returned {response!r} instead of a Response"))
-        elif self.is_cancelled:
+        """Hand what the handler returned to the responder, if it is a response that can be sent."""
+        if type(response) is not Response or type(response.body) is not bytes:
+            fault = _fault(response)
+            if fault is not None:
+                self._fail(fault)
+                return
+        if self.is_cancelled:
             response.discard()
-        else:
-            self.response = response
+            return
+        self.response = response
+        try:
             self.responder.respond(self, response)
+        except Exception as error:  # noqa: BLE001 - such as a field that is no bytes: a plugin's bug like others
+            response.discard()
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         assert self._compiled is not None  # noqa: S101 - set by start()
-        if not self.is_cancelled:
-            self._answer(self._compiled.fail(self, error))
+        if self.is_cancelled:
+            return
+        self.response = self._compiled.fail(self, error)
+        try:
+            self.responder.respond(self, self.response)
+        except Exception:
+            logger.exception("the response could not be sent", extra={"request_id": self.request.id})
 
     # The adapter's side.
 
     def cancel(self) -> None:
-        """Stop: the client went away before the response began."""
+        """Stop: the client went away before the response began. Later calls are ignored."""
+        if self.is_cancelled:
+            return
         self.is_cancelled = True
         if self._task is not None:
-            self._task.cancel()
+            # Not at once: a task that is cancelled before its first step never runs, and would leave an adopted
+            # handler where it waits, with all it holds.
+            asyncio.get_running_loop().call_soon(self._task.cancel)
         elif self._waiter is not None:
             self._waiter.cancel()
 
@@ -362,17 +388,37 @@ class Exchange:
         return f"<Exchange {self.request!r} {self.response!r}>"
 
 
-async def _settled(future: asyncio.Future[Any]) -> None:
-    """Wait until ``future`` is done, whatever its outcome; its owner collects that."""
-    # The coroutine that yielded it marked it as being waited for; a fresh wait marks it again.
-    await asyncio.wait([future])
+def _fault(response: object) -> Exception | None:
+    """Return what is wrong with what a handler returned; ``None`` if it can be sent."""
+    if not isinstance(response, Response):
+        return TypeError(f"a handler returned {response!r} instead of a Response")
+    body: object = response.body
+    if isinstance(body, Body):
+        if body.is_consumed:
+            return RuntimeError(f"the body of {response!r} was already consumed; put what was read in its place")
+    elif not isinstance(body, bytes):
+        return TypeError(f"the body of {response!r} is {body!r}, neither bytes nor a Body")
+    return None
 
 
 @types.coroutine
-def _continued(coroutine: Coroutine[Any, Any, Response]) -> Generator[Any, Any, Response]:
-    """Go on with a coroutine that has begun; ``await`` refuses one that is already waiting for something."""
-    response: Response = yield from coroutine
-    return response
+def _continued(coroutine: Coroutine[Any, Any, Response], waits_for: Any) -> Generator[Any, Any, Response]:  # noqa: ANN401 - whatever asyncio yields
+    """Go on with a coroutine that has begun and waits for something; ``await`` refuses such a one.
+
+    What it waits for is yielded once more, to the task; it is still marked as being waited for. Then everything goes
+    straight through, a cancellation too.
+    """
+    while True:
+        try:
+            yield waits_for
+        except BaseException as error:  # noqa: BLE001 - passed on as it is
+            try:
+                waits_for = coroutine.throw(error)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # what the coroutine returned
+        else:
+            response: Response = yield from coroutine
+            return response
 
 
 Handler = Callable[[Exchange], Coroutine[Any, Any, Response]]

@@ -93,4 +93,3 @@ def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
 @hookspec
 def gateway_register_commands() -> Sequence[CommandRegistration]:
     """Offer sub-commands of ``gateway``."""
-

@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange, Handler, Principal, Request, Response
+
+T = TypeVar("T")
 
 __all__ = [
     "Adapter",
@@ -515,7 +517,7 @@ class BuildContext(Protocol):
     def resolve(self, path: str | Path) -> Path:
         """Return ``path`` as meant in the configuration: relative to the configuration file's folder."""
 
-    def keep(self, key: str, make: Callable[[], Any]) -> Any:
+    def keep(self, key: str, make: Callable[[], T]) -> T:
         """Return what is kept under ``key`` for this registration, else keep what ``make`` returns.
 
         State (a breaker's window, a limiter's table) outlives a reload that changes the component's configuration, and

@@ -279,15 +279,20 @@ class _Stream:
 class _Pipe:
     """A pipe or a socket, whose reader may be slow, stuck or gone.
 
-    A reader that is behind is waited for, but seldom and not for long, so that it costs the gateway a blink and not
-    its life. Where workers share a pipe, another one may fill it between the question and the write; that write waits.
+    A reader that is behind is waited for, but only for a small share of the time, so that it costs the gateway a blink
+    now and then and never its life. Where workers share a pipe, another one may fill it between the question and the
+    write; that write waits.
 
     Args:
         fd: The file descriptor; stays open.
     """
 
-    PATIENCE_MS = 200
-    PATIENT_EVERY_S = 5.0
+    PATIENCE_S = 0.2
+    """How long a reader is waited for that kept up so far."""
+    PATIENCE_SHARE = 0.05
+    """The share of the time in which patience comes back."""
+    LEAST_WAIT_S = 0.01
+    """How much patience it takes to wait at all."""
     CHUNK_BYTES = getattr(select, "PIPE_BUF", 512)
     """What can be written without waiting once there is room (POSIX, pipe(7))."""
 
@@ -295,7 +300,8 @@ class _Pipe:
         self._fd = fd
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
-        self._patient_again_s = 0.0
+        self._patience_s = self.PATIENCE_S
+        self._patient_at_s = time.monotonic()
         self._is_cut = False
 
     def write(self, lines: str) -> bool:
@@ -308,17 +314,20 @@ class _Pipe:
         if self._is_cut:
             data = b"\n" + data
         written = 0
-        while written < len(data) and self._has_room():
+        while written < len(data) and (self._poll.poll(0) or self._wait()):
             written += os.write(self._fd, data[written : written + self.CHUNK_BYTES])
         if written:
             self._is_cut = written < len(data)
         return written == len(data)
 
-    def _has_room(self) -> bool:
-        if self._poll.poll(0):
-            return True
-        if time.monotonic() < self._patient_again_s:
+    def _wait(self) -> bool:
+        """Wait for room as long as there is patience; say whether there is some."""
+        before_s = time.monotonic()
+        returned_s = (before_s - self._patient_at_s) * self.PATIENCE_SHARE
+        patience_s = min(self.PATIENCE_S, self._patience_s + returned_s)
+        if patience_s < self.LEAST_WAIT_S:
             return False
-        has_room = bool(self._poll.poll(self.PATIENCE_MS))
-        self._patient_again_s = time.monotonic() + self.PATIENT_EVERY_S
+        has_room = bool(self._poll.poll(patience_s * 1000))
+        self._patient_at_s = time.monotonic()
+        self._patience_s = max(0.0, patience_s - (self._patient_at_s - before_s))
         return has_room

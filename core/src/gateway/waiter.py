@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -14,6 +14,7 @@ T = TypeVar("T")
 __all__ = ["Waiter"]
 
 
+@final  # an exchange without a task tells it by its exact class
 class Waiter(Generic[T]):
     """A result that arrives once, for connectors: await it in ``open``, set it from a protocol callback.
 
@@ -39,7 +40,13 @@ class Waiter(Generic[T]):
         if not self.is_done:
             self.is_done = True
             self._value = value
-            self._wake()
+            resume = self.resume
+            if resume is None:
+                self._wake()
+            else:
+                # Let go of the exchange: a cycle would leave it to the garbage collector.
+                self.resume = None
+                resume()
 
     def set_error(self, error: BaseException) -> None:
         """Raise ``error`` where the waiter is awaited; ignored if the waiter is done."""
@@ -52,7 +59,9 @@ class Waiter(Generic[T]):
         if not self.is_done:
             self._asyncio_future_blocking = True
             yield self
-        return self.result()
+        if self._error is not None:
+            raise self._error
+        return self._value
 
     def result(self) -> T:
         """Return the value or raise the error that was delivered."""
@@ -60,7 +69,16 @@ class Waiter(Generic[T]):
             raise self._error
         return self._value
 
-    # What asyncio.Task asks of a future.
+    # What asyncio asks of a future.
+
+    def done(self) -> bool:
+        """Return whether there is an outcome."""
+        return self.is_done
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
+        """Forget the callback; returns how many were forgotten."""
+        was_set, self._callback = self._callback is not None, None
+        return int(was_set)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the running loop; a waiter is used on the loop of its exchange only."""
@@ -83,7 +101,6 @@ class Waiter(Generic[T]):
     def _wake(self) -> None:
         resume = self.resume
         if resume is not None:
-            # Let go of the exchange: a cycle would leave it to the garbage collector.
             self.resume = None
             resume()
         elif self._callback is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from gateway.cli import main
 
 HTTP = """
@@ -294,3 +295,10 @@ gateway:
 def shop(index, write):
     """A configuration with a bit of everything, in ``gateway.yaml``."""
     return write(SHOP)
+
+
+@pytest.fixture
+def minting(bare_index):
+    """A plugin with a command is installed, and nothing else."""
+    bare_index.install("gateway-mint", MINT)
+    return bare_index

@@ -212,6 +212,10 @@ class Index:
         for name in names:
             self.install(f"gateway-{name}", *FIRST_PARTY[name])
 
+    def has(self, name: str) -> bool:
+        """Say whether a first-party plugin is installed."""
+        return f"gateway-{name}" in self._installed
+
     def remove(self, *names: str) -> None:
         """Uninstall first-party plugins."""
         for name in names:

@@ -240,7 +240,7 @@ def test_the_core_alone_says_that_nothing_can_listen(load, index):
     index.remove("http", "static", "balancers")
     assert load.problems(None) == [
         (
-            "nothing can listen: no installed plugin provides the adapter; "
+            "nothing can listen: no installed plugin provides an adapter; "
             "it ships in gateway-http:  pip install 'gateway[http]'"
         )
     ]

@@ -27,7 +27,8 @@ def problems(*plugins):
 
 
 def test_offers_are_found_by_kind_and_name():
-    a, b = policy("a"), policy("b")
+    a: PolicyRegistration = policy("a")
+    b = policy("b")
     command = CommandRegistration(name="a", run=lambda arguments: 0)
     host = PluginHost([plugin("x", b, command), plugin("y", a)])
     assert a is host.find("policy", "a")

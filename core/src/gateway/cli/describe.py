@@ -187,9 +187,10 @@ def services_of(configuration: Configuration) -> list[Service]:
     """
     services: dict[str, Service] = {}
     for provider in configuration.discovery:
-        for listed in getattr(provider.config, "services", None) or ():
-            if isinstance(name := getattr(listed, "name", None), str):
-                instances = getattr(listed, "instances", None)
+        listed = getattr(provider.config, "services", None)
+        for entry in listed if isinstance(listed, list | tuple) else ():
+            if isinstance(name := getattr(entry, "name", None), str):
+                instances = getattr(entry, "instances", None)
                 count = len(instances) if isinstance(instances, list | tuple) else None
                 services[name] = Service(name, count)
     for rule in configuration.rules:

@@ -136,7 +136,7 @@ class _Explanation:
             ("captured", ", ".join(f"{name}={value}" for name, value in self.found.params.items())),
             ("forwarded", forwarded if forwarded != self.found.path else ""),
             ("service", route.service and f"{route.service} ({route.protocol})"),
-            ("host sent", "that of the client" if route.preserve_host else "that of the instance"),
+            ("host field", "that of the client" if route.preserve_host else "that of the instance"),
             ("timeout", duration_text(route.timeout_s)),
             ("upgrades", ", ".join(sorted(route.allow_upgrade))),
             ("credentials", self._credentials(rule)),

@@ -131,12 +131,12 @@ def _headers(fields: Sequence[str]) -> Headers:
     headers = Headers()
     for line in fields:
         name, colon, value = line.partition(":")
+        if not colon:
+            raise UsageError(f"gateway: {line!r} is not a header field; write 'Name: value'")
         try:
             headers.add(name, value.strip())
         except ValueError as error:
             raise UsageError(f"gateway: {line!r} is not a header field: {error}") from error
-        if not colon:
-            raise UsageError(f"gateway: {line!r} is not a header field; write 'Name: value'")
     return headers
 
 

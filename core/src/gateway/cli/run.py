@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import gateway
 from gateway.cli.arguments import add_configuration_flags, log_level, port, worker_count
+from gateway.logs import configure_logging
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
     from gateway.runtime.options import RunOptions  # noqa: PLC0415 - 'gateway --help' shows these flags and never runs
     from gateway.runtime.run import run as run_gateway  # noqa: PLC0415 - as above
 
+    # What plugins say while they are loaded; what the configuration wants comes after it is read.
+    configure_logging(args.log_level or "info", args.log_format or "text")
     options = RunOptions(
         path=args.config,
         flags={path: value for name, path in _FLAGS.items() if (value := getattr(args, name)) is not None},

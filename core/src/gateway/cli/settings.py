@@ -42,7 +42,9 @@ class Setting:
     @property
     def text(self) -> str:
         """The value in one line."""
-        return self.value if isinstance(self.value, str) else json.dumps(self.value, ensure_ascii=False, default=str)
+        if isinstance(self.value, str) and self.value:
+            return self.value
+        return json.dumps(self.value, ensure_ascii=False, default=str)
 
 
 def settings_of(

@@ -243,7 +243,7 @@ class _Loader:
             blocks = " or ".join(f"gateway.{'.'.join(place_of(adapter))}" for adapter in adapters)
             message = f"nothing can listen: every adapter is off; turn on {blocks}"
         else:
-            message = f"nothing can listen: {self._missing.kind('adapter', 'http')}"
+            message = f"nothing can listen: {self._missing.kind('an adapter', 'http')}"
         self._report.error(message, where=str(self._path or ""))
 
 

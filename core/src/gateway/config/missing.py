@@ -69,7 +69,7 @@ class Missing:
 
     def kind(self, kind: str, extra: str) -> str:
         """Return the message for a kind of offers of which there must be one; ``extra`` is the usual choice."""
-        return self._blame(extra, extra) or _ships_in(f"the {kind}", extra)
+        return self._blame(extra, extra) or _ships_in(kind, extra)
 
     def _key(self, keys: Sequence[str], known: Collection[str], catalogue: Mapping[str, str]) -> str:
         name = keys[-1]

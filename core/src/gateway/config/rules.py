@@ -80,6 +80,8 @@ class RuleBuilder:
         pairs = enumerate(zip(self._rules, self._rules.places, strict=True))
         built = (self._build(position, value, place) for position, (value, place) in pairs)
         rules = tuple(rule for rule in built if rule is not None)
+        # A rule must never be lost without a word: a less specific one, open to everybody, could answer in its place.
+        assert len(rules) == len(self._rules) or self._report.error_count  # noqa: S101 - a promise of this module's
         unique = {rule.matches.id: rule.matches for rule in reversed(rules)}  # of an id given twice, the first
         report_conflicts(list(unique.values())[::-1], self._places, self._report)
         return rules

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import traceback
 from typing import TYPE_CHECKING
@@ -43,8 +42,7 @@ class Containment:
         if isinstance(error, GatewayError):
             refusal = error
             self._log_refusal(exchange, error)
-        elif isinstance(error, asyncio.CancelledError):
-            refusal = GatewayError(ErrorType.UNAVAILABLE, "the gateway is shutting down")
+            _let_go(error)
         else:
             refusal = GatewayError(ErrorType.INTERNAL, "internal error")
             self._log_bug(exchange, error)
@@ -104,7 +102,7 @@ class CompiledRoute:
 
     __slots__ = ("_containment", "_observers", "_on_finish", "handler", "needs_task", "route")
 
-    def __init__(  # noqa: PLR0913 - one constructor call, by name
+    def __init__(
         self,
         *,
         route: Route,
@@ -143,8 +141,21 @@ def accepts_json(accept: str | None) -> bool:
     return accept is None or "json" in accept or "*/*" in accept or "application/*" in accept
 
 
+def _let_go(error: BaseException) -> None:
+    """Drop the frames of a refusal, which nobody reads and which hold the exchange, as the exchange holds the error.
+
+    A service that is down would fill the memory with requests until the garbage collector looks.
+    """
+    link: BaseException | None = error
+    while link is not None and link.__traceback__ is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+
+
 def _own_frames(tb: TracebackType | None) -> TracebackType | None:
     """Skip the core's frames at the beginning, so that a plugin's author sees theirs."""
-    while tb is not None and tb.tb_next is not None and tb.tb_frame.f_globals.get("__name__", "").startswith("gateway."):
+    while (
+        tb is not None and tb.tb_next is not None and tb.tb_frame.f_globals.get("__name__", "").startswith("gateway.")
+    ):
         tb = tb.tb_next
     return tb

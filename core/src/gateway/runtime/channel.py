@@ -10,7 +10,7 @@ from __future__ import annotations
 import array
 import asyncio
 import logging
-import pickle  # noqa: S403 - between our own processes only
+import pickle
 import socket
 import struct
 from collections import deque

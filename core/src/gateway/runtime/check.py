@@ -8,8 +8,8 @@ from gateway.errors import ErrorType, GatewayError
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
-from gateway.runtime.outbox import Outbox
 from gateway.runtime.generation import Generation
+from gateway.runtime.outbox import Outbox
 from gateway.runtime.supervision import Supervisor
 from gateway.services.directory import ServiceDirectory
 

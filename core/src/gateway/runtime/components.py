@@ -30,7 +30,7 @@ class Component:
         uses: How many generations hold it.
     """
 
-    def __init__(self, configured: Configured, instance: Any, context: ComponentContext) -> None:
+    def __init__(self, configured: Configured, instance: Any, context: ComponentContext) -> None:  # noqa: ANN401 - of any interface
         self.configured = configured
         self.instance = instance
         self.uses = 0

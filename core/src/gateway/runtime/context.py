@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.pluginhost import Plugin
     from gateway.runtime.supervision import Supervisor
     from gateway.services.directory import ServiceDirectory
+
+T = TypeVar("T")
 
 __all__ = ["ComponentContext", "Surroundings"]
 
@@ -72,12 +74,13 @@ class ComponentContext:
         """Return ``path``, relative to the configuration file's folder."""
         return self._surroundings.folder / Path(path).expanduser()
 
-    def keep(self, key: str, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the component keeps
+    def keep(self, key: str, make: Callable[[], T]) -> T:
         """Return what is kept under ``key``, else keep what ``make`` returns."""
         full_key = (self._kind, self.name, key)
         if full_key not in self._surroundings.kept:
             self._surroundings.kept[full_key] = make()
-        return self._surroundings.kept[full_key]
+        kept: T = self._surroundings.kept[full_key]
+        return kept
 
     # gateway.interfaces.Background
 

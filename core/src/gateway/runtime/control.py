@@ -35,10 +35,21 @@ FIRST_SNAPSHOT_TIMEOUT_S = 3.0
 class Plane(Protocol):
     """What serves: the data plane of this process, or all workers."""
 
-    async def prepare(self, configuration: Configuration) -> None: ...
-    async def commit(self) -> None: ...
-    async def discard(self) -> None: ...
-    def workers(self) -> Sequence[dict[str, object]]: ...
+    async def prepare(self, configuration: Configuration) -> None:
+        """Build and enter ``configuration`` beside what serves now.
+
+        Raises:
+            ConfigurationError: If it cannot be served; nothing has changed then.
+        """
+
+    async def commit(self) -> None:
+        """Serve what was prepared from now on."""
+
+    async def discard(self) -> None:
+        """Forget what was prepared."""
+
+    def workers(self) -> Sequence[dict[str, object]]:
+        """Return how the workers are doing; empty if there are none."""
 
 
 class ControlPlane:
@@ -54,9 +65,7 @@ class ControlPlane:
         is_ready: Whether traffic is welcome.
     """
 
-    def __init__(
-        self, options: RunOptions, directory: ServiceDirectory, supervisor: Supervisor, plane: Plane
-    ) -> None:
+    def __init__(self, options: RunOptions, directory: ServiceDirectory, supervisor: Supervisor, plane: Plane) -> None:
         self.is_ready = False
         self._options = options
         self._directory = directory
@@ -126,8 +135,10 @@ class ControlPlane:
         self._surroundings.folder = configuration.folder
         held: list[Component] = []
         try:
-            for configured in (*configuration.discovery, *configuration.health_checkers, *configuration.admin_routes):
-                held.append(self._obtain(configured))
+            wanted = (*configuration.discovery, *configuration.health_checkers, *configuration.admin_routes)
+            # One by one: what was obtained before one of them fails must be released.
+            for configured in wanted:
+                held.append(self._obtain(configured))  # noqa: PERF401 - see above
             admin = self._admin_surface(configuration, held)
             for component in held:
                 await component.enter()
@@ -261,8 +272,8 @@ class _Watch:
 
 
 def _serves_nothing(exchange: Exchange) -> None:
-    raise AssertionError("the control plane serves no exchanges")  # noqa: EM101 - never seen by a person
+    raise AssertionError("the control plane serves no exchanges")
 
 
 def _refuses_nothing(exchange: Exchange, error: GatewayError) -> None:
-    raise AssertionError("the control plane serves no exchanges")  # noqa: EM101 - never seen by a person
+    raise AssertionError("the control plane serves no exchanges")

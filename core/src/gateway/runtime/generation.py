@@ -40,6 +40,8 @@ ADMIN_PREFIX = "/_gateway"
 MAX_ADMIN_BODY_BYTES = 1024 * 1024
 MAX_KNOWN_ROUTES = 4096
 """Matches that are remembered: finding a route again costs a tenth of finding it."""
+MAX_KNOWN_LENGTH = 512
+"""Characters of path and host up to which a match is remembered; with the number above it bounds the memory."""
 ADMIN_PRIORITY = 2**31
 """Above every rule: a route for everything must not hide the gateway's own health."""
 
@@ -117,7 +119,7 @@ class Generation:
             return self._missed(found), NO_PARAMS, path
         compiled, params = found
         known = (compiled, params, path)
-        if self._is_memorable:
+        if self._is_memorable and len(request.path) + len(request.host) <= MAX_KNOWN_LENGTH:
             if len(self.known_routes) >= MAX_KNOWN_ROUTES:
                 # Begin anew: whoever is asked for often is back at once, and strangers cannot fill it for good.
                 self.known_routes.clear()

@@ -1,4 +1,4 @@
-"""Listening sockets. They belong to the gateway, not to a generation: a reload keeps them, and nobody is turned away."""
+"""Listening sockets: they belong to the gateway, not to a generation, so a reload turns nobody away."""
 
 from __future__ import annotations
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.config import Configuration
 
 __all__ = ["RunOptions"]
@@ -36,6 +37,6 @@ class RunOptions:
         Raises:
             ConfigurationError: With everything that is wrong with it.
         """
-        from gateway.config import load_configuration
+        from gateway.config import load_configuration  # noqa: PLC0415 - workers unpickle options before they need it
 
         return load_configuration(self.path, flags=self.flags, plugin_files=self.plugin_files)

@@ -32,9 +32,11 @@ class Outbox:
         """Send everything now."""
         messages, self._messages = self._messages, []
         for transport, data in messages:
-            # It may have been lost since; nobody else's message must suffer.
-            if not transport.is_closing():
+            try:
                 transport.write(data)
+            except RuntimeError:
+                # uvloop's word for a transport that was closed since; nobody else's message must suffer.
+                continue
 
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ async def _run_alone(options: RunOptions, configuration: Configuration, started_
 
 
 async def _run_workers(options: RunOptions, configuration: Configuration, count: int, started_s: float) -> None:
-    directory = ServiceDirectory(changed=lambda service: pool.service_changed(service))
+    directory = ServiceDirectory(changed=lambda service: pool.service_changed(service))  # noqa: PLW0108 - made below
     supervisor = Supervisor()
 
     async def answer_admin(request: AdminRequest, authorization: str | None) -> Response:
@@ -127,7 +127,11 @@ async def _serve(
     loop.add_signal_handler(signal.SIGINT, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
     if options.hot_reload:
-        supervisor.start("hot reload", lambda: watch_files(lambda: _files(control.configuration, options), control.reload))
+
+        def files() -> list[Path]:
+            return _files(control.configuration, options)
+
+        supervisor.start("hot reload", lambda: watch_files(files, control.reload))
     _announce(control.configuration, plane.addresses(), time.monotonic() - started_s)
     await stopped.wait()
     logger.info("stopping: finishing what is under way")

@@ -68,9 +68,7 @@ class WorkerPool:
         answer_admin: Answers requests under ``/_gateway``.
     """
 
-    def __init__(
-        self, options: RunOptions, count: int, directory: ServiceDirectory, answer_admin: AnswerAdmin
-    ) -> None:
+    def __init__(self, options: RunOptions, count: int, directory: ServiceDirectory, answer_admin: AnswerAdmin) -> None:
         self._options = options
         self._directory = directory
         self._answer_admin = answer_admin
@@ -160,7 +158,9 @@ class WorkerPool:
     async def _start(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno())]
-        slot.process = await asyncio.to_thread(subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        slot.process = await asyncio.to_thread(
+            subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+        )
         theirs.close()
         slot.started_s = time.monotonic()
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -239,7 +239,7 @@ def _bound(slot: _Slot) -> list[Address]:
 
 async def _ended(process: subprocess.Popen[bytes], deadline_s: float) -> None:
     """Wait until ``process`` ended; at the deadline it is killed."""
-    while process.poll() is None and time.monotonic() < deadline_s:
+    while process.poll() is None and time.monotonic() < deadline_s:  # noqa: ASYNC110 - a process sets no event
         await asyncio.sleep(0.02)
     if process.poll() is None:
         logger.warning("worker with pid %d does not stop and is killed", process.pid)

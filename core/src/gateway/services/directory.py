@@ -63,7 +63,7 @@ class Service:
         return True
 
     def published(self) -> tuple[tuple[Endpoint, ...], frozenset[_Identity]]:
-        """Return the endpoints of all instances, and the identities that health checkers took out: what workers need."""
+        """Return the endpoints of all instances and what health checkers took out: what workers need."""
         return tuple(instance.endpoint for instance in self.instances), frozenset(self._refused)
 
     def take_over(self, endpoints: Sequence[Endpoint], refused: frozenset[_Identity]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1024 * 1024
 
 
-class FileConnector:
+class FolderConnector:
     def __init__(self, context: BuildContext) -> None:
         self._resolve = context.resolve
 
@@ -33,10 +33,15 @@ class FileConnector:
 def gateway_register_protocols() -> list[ConnectorRegistration]:
     return [
         ConnectorRegistration(
-            name="files", summary="Answers with files", build=build, default_on=True, protocol="http", schemes=("file",)
+            name="folder",
+            summary="Answers with files",
+            build=build,
+            default_on=True,
+            protocol="http",
+            schemes=("file",),
         )
     ]
 
 
-def build(config: NoConfig, context: BuildContext) -> FileConnector:
-    return FileConnector(context)
+def build(config: NoConfig, context: BuildContext) -> FolderConnector:
+    return FolderConnector(context)
