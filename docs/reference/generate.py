@@ -53,7 +53,8 @@ has a key of its own for it. Other spellings of its keys: {aliases}.
 RESERVED = """
 Every block of a plugin also takes `enabled` (`true` unless it says otherwise), and that of a policy takes `onError`:
 `deny`, the default, or `allow`, with which its failure does not fail the request, as long as nothing further in has
-run. Policies that decide about access cannot be allowed to fail.
+run. Policies that decide about access cannot be allowed to fail. A plugin's block stands in one of the core's
+(`frontend`, `backend`, `registry`, `auth`, `middleware`, `plugins`) or beside them, as the plugin says.
 """
 
 
@@ -96,18 +97,28 @@ def render() -> str:
     parts.append(_section(Section("gateway.router.rules[]", f"{_sentence(RuleConfig)}\n{notes}", RuleConfig)))
     parts += map(_section, _blocks(RuleConfig, "gateway.router.rules[]"))
     parts += ["\n## Plugins\n", RESERVED]
-    for registration, distribution in _registrations():
-        parts += map(_section, _sections(_plugin_section(registration, distribution)))
+    registrations = _registrations()
+    for registration, distribution in registrations:
+        if registration.config.model_fields:
+            parts += map(_section, _sections(_plugin_section(registration, distribution)))
+    blocks = ", ".join(f"`{place}`" for place in _places(registrations))
+    parts.append(f"\n### Blocks without keys\n\n{blocks}: these have no keys of their own.\n")
     return "".join(parts)
 
 
+def _places(registrations: list[tuple[Registration, str]]) -> list[str]:
+    """Return where the blocks of offers without keys stand, in a rule for balancers."""
+    empty = [registration for registration, _ in registrations if not registration.config.model_fields]
+    return list(dict.fromkeys("gateway." + ".".join(place_of(registration)) for registration in empty))
+
+
 def _registrations() -> list[tuple[Registration, str]]:
-    """Return the offers of the plugins in this repository that have keys, by the place of their blocks."""
+    """Return the offers of the plugins in this repository, by the place of their blocks."""
     ours = {f"gateway-{folder.name}" for folder in PLUGINS.iterdir()}
     found = [
         (registration, plugin.distribution)
         for registration, plugin in registrations_of(PluginHost.discover())
-        if plugin.distribution in ours and registration.config.model_fields
+        if plugin.distribution in ours
     ]
     return sorted(found, key=lambda each: place_of(each[0]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -192,6 +193,17 @@ class Result:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def logging_restored():
+    """Leave logging as it was: commands send it to standard error."""
+    loggers = logging.getLogger(), logging.getLogger("gateway")
+    before = [(each, each.handlers[:], each.level) for each in loggers]
+    yield
+    for each, handlers, level in before:
+        each.handlers[:] = handlers
+        each.setLevel(level)
 
 
 @pytest.fixture

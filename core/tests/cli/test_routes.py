@@ -59,6 +59,25 @@ def test_everything_that_a_rule_asks_for_is_listed(gateway, index, write):
     }
 
 
+def test_secrets_that_a_rule_asks_for_are_masked(gateway, index, write):
+    write(
+        """
+        gateway:
+          registry: {static: {services: [{name: s}]}}
+          router:
+            rules:
+              - path: /*
+                serviceName: s
+                headers: {Authorization: Bearer hush, X-Api-Key: {match: regex, value: hush}, X-Token: {present: true}}
+                queryParams: {token: hush}
+        """
+    )
+    listed = gateway("routes").out
+    assert "authorization: ***, x-api-key: ***, x-token, ?token=***" in listed
+    for words in (["routes"], ["routes", "--json"], ["routes", "--match", "/"], ["explain", "/"], ["check", "--json"]):
+        assert "hush" not in gateway(*words).out
+
+
 def test_no_rules_are_said_to_be_none(gateway, index, write):
     write("gateway:\n  router: {rules: []}\n")
     assert gateway("routes").out == "There are no rules.\n"

@@ -35,8 +35,25 @@ def test_what_does_not_fit_is_wrapped_at_spaces():
 
 
 def test_long_words_are_cut_and_nothing_is_lost():
-    drawn = table(["PATH"], [["/a/very/long/path"]], width=8)
-    assert drawn == "PATH\n/a/very/\nlong/pat\nh\n"
+    drawn = table(["PATH", "X"], [["/a/very/long/path", ""], ["abcdefghij", ""]], width=11)
+    assert drawn == "PATH      X\n/a/very/\nlong/\npath\nabcdefgh\nij\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "head", "left_out"),
+    [
+        (80, "NAME          FIRST         LAST", []),
+        (30, "NAME          LAST", ["(no room for FIRST; a wider terminal or --json shows everything)"]),
+        (20, "NAME", ["(no room for FIRST, LAST; a wider terminal or --json shows everything)"]),
+    ],
+)
+def test_columns_give_way_where_there_is_no_room(width, head, left_out):
+    stream = io.StringIO()
+    columns = [Column("NAME"), Column("FIRST", gives_way=2), Column("LAST", gives_way=1)]
+    Screen(stream, width=width).table(columns, [["x" * 12, "y" * 12, "z" * 12]])
+    drawn = stream.getvalue().splitlines()
+    assert drawn[0] == head
+    assert drawn[2:] == left_out
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])

@@ -3,7 +3,7 @@
 - ``main`` is the program: it finds the command, and turns what goes wrong into lines on standard error and exit codes.
 - ``commands`` lists the built-in commands, each in the module that has its name; ``plugin_commands`` finds those of
   plugins.
-- ``arguments`` reads flags; ``screen`` prints for people, ``progress`` entertains them.
+- ``arguments`` reads flags; ``screen`` prints for people, ``progress`` says what takes so long.
 - ``describe``, ``settings`` and ``lookup`` say what is in a configuration, for tables and for JSON alike.
 """
 

@@ -136,7 +136,7 @@ def split_command(words: Sequence[str]) -> tuple[list[str], str | None, list[str
 
 def suggestion(word: str, known: Sequence[str], *, prefix: str = "") -> str:
     """Return the question whether a known word was meant, or nothing if none is close."""
-    from gateway.config.suggest import closest  # noqa: PLC0415 - only who mistypes waits for the configuration's modules
+    from gateway.config.suggest import closest  # noqa: PLC0415 - only mistakes wait for that package
 
     close = closest(word, known)
     return f"did you mean '{prefix}{close}'?" if close is not None else ""

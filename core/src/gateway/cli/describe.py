@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.config.mask import MASK, looks_secret
 from gateway.interfaces import Stage
-from gateway.routing import QueryCondition, RouteTable
+from gateway.routing import HeaderCondition, QueryCondition, RouteTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.config import Configuration, Configured, ConfiguredRule
     from gateway.errors import Problem
-    from gateway.routing import HeaderCondition, RouteEntry
+    from gateway.routing import RouteEntry
 
 __all__ = [
     "Service",
@@ -31,6 +32,9 @@ __all__ = [
     "services_of",
     "uses_of",
 ]
+
+
+C = TypeVar("C", bound=HeaderCondition | QueryCondition)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +100,7 @@ def path_text(rule: ConfiguredRule) -> str:
 
 def condition_text(condition: HeaderCondition | QueryCondition) -> str:
     """Return a condition in few words: ``x-version: v1|v2``, ``?debug``, ``no x-beta``."""
+    condition = _masked(condition)
     is_query = isinstance(condition, QueryCondition)
     name = f"?{condition.name}" if is_query else condition.name
     if condition.values:
@@ -103,6 +108,13 @@ def condition_text(condition: HeaderCondition | QueryCondition) -> str:
     if condition.regex is not None:
         return f"{name} ~ {condition.regex}"
     return name if condition.present else f"no {name}"
+
+
+def _masked(condition: C) -> C:
+    """Return a condition without the values of a field that holds secrets: ``authorization``, ``?token``."""
+    if not looks_secret(condition.name) or not (condition.values or condition.regex):
+        return condition
+    return replace(condition, values=(MASK,), regex=None)
 
 
 def conditions_text(entry: RouteEntry[int]) -> str:
@@ -135,8 +147,8 @@ def rule_data(rule: ConfiguredRule) -> dict[str, Any]:
         "hosts": list(entry.hosts),
         "path": entry.pattern.text,
         "pathType": entry.pattern.path_type,
-        "headers": [asdict(condition) for condition in entry.headers],
-        "queryParams": [asdict(condition) for condition in entry.query],
+        "headers": [asdict(_masked(condition)) for condition in entry.headers],
+        "queryParams": [asdict(_masked(condition)) for condition in entry.query],
         "priority": entry.priority,
         "service": rule.route.service,
         "protocol": rule.route.protocol,

@@ -106,7 +106,7 @@ class _Explanation:
             columns = (
                 Column("STAGE"),
                 Column("POLICY", "bold"),
-                Column("PLUGIN"),
+                Column("PLUGIN", gives_way=1),
                 Column("SETTING"),
                 Column("VALUE"),
                 Column("FROM", "dim"),

@@ -115,10 +115,10 @@ class _Listing:
             Column("PLUGIN", "bold"),
             Column("DISTRIBUTION"),
             Column("VERSION", is_optional=True),
-            Column("LOADED IN"),
+            Column("LOADED IN", gives_way=1),
             Column("OFFERS"),
             Column("USED"),
-            Column("SUMMARY", "dim", is_optional=True),
+            Column("SUMMARY", "dim", is_optional=True, gives_way=2),
         )
         screen.table(columns, rows)
         self._print_errors(screen)

@@ -73,11 +73,11 @@ def print_rules(rules: Sequence[ConfiguredRule], screen: Screen) -> None:
         Column("CONDITIONS", is_optional=True),
         Column("PRIORITY", is_optional=True),
         Column("SERVICE"),
-        Column("BALANCER"),
-        Column("TIMEOUT"),
+        Column("BALANCER", gives_way=3),
+        Column("TIMEOUT", gives_way=4),
         Column("POLICIES", is_optional=True),
-        Column("ID", "dim"),
-        Column("WHERE", "dim"),
+        Column("ID", "dim", gives_way=1),
+        Column("WHERE", "dim", gives_way=2),
     )
     screen.table(columns, [_row(rule) for rule in rules])
 

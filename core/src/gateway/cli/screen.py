@@ -20,8 +20,12 @@ Style = Literal["plain", "bold", "dim", "red", "green", "yellow"]
 
 _CODES: dict[Style, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _GAP = "  "
+_COMFORTABLE = 12
+"""With how many characters a column can be read; where that is too much for all, some give way."""
 _NARROWEST = 6
 """To how many characters a column may be squeezed."""
+_BREAKS = frozenset("/,.:;_-=@|")
+"""After these a word may be broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,13 @@ class Column:
         title: Its heading.
         style: How its cells look.
         is_optional: Whether it is left out when it has nothing to say.
+        gives_way: Whether it is left out when there is no room; of several columns the highest number goes first.
     """
 
     title: str
     style: Style = "plain"
     is_optional: bool = False
+    gives_way: int = 0
 
 
 class Screen:
@@ -81,20 +87,35 @@ class Screen:
             self._row(pair, widths, ("dim", "plain"))
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table. What does not fit is wrapped in its cell."""
-        shown = [
+        """Print a table. What does not fit is wrapped in its cell; columns that give way are named below."""
+        numbers = [
             number
             for number, column in enumerate(columns)
             if not column.is_optional or any(row[number] for row in rows)
         ]
-        columns = [columns[number] for number in shown]
-        table = [[escape_controls(row[number]) for number in shown] for row in rows]
-        titles = [column.title for column in columns]
-        widths = [max(map(_width, cells)) for cells in zip(titles, *table, strict=True)]
-        widths = self._fit(widths, [max(_width(title), _NARROWEST) for title in titles])
-        self._row(titles, widths, ["bold"] * len(titles))
-        for row in table:
-            self._row(row, widths, [column.style for column in columns])
+        cells = [[columns[number].title, *(escape_controls(row[number]) for row in rows)] for number in numbers]
+        natural = [max(map(_width, column)) for column in cells]
+        kept = self._kept([columns[number] for number in numbers], natural)
+        shown = [columns[numbers[at]] for at in kept]
+        widths = self._fit([natural[at] for at in kept], [max(_width(column.title), _NARROWEST) for column in shown])
+        titles, *body = zip(*(cells[at] for at in kept), strict=True)
+        self._row(titles, widths, ["bold"] * len(shown))
+        for row in body:
+            self._row(row, widths, [column.style for column in shown])
+        left_out = [columns[number].title for at, number in enumerate(numbers) if at not in kept]
+        if left_out:
+            self.line(f"(no room for {', '.join(left_out)}; a wider terminal or --json shows everything)", "dim")
+
+    def _kept(self, columns: Sequence[Column], natural: Sequence[int]) -> list[int]:
+        """Return the numbers of the columns for which there is room."""
+        kept = list(range(len(columns)))
+        while self._width is not None:
+            needed = sum(min(natural[at], _COMFORTABLE) + len(_GAP) for at in kept) - len(_GAP)
+            first = max(kept, key=lambda at: columns[at].gives_way)
+            if needed <= self._width or not columns[first].gives_way:
+                break
+            kept.remove(first)
+        return kept
 
     def _fit(self, widths: Sequence[int], least: Sequence[int]) -> list[int]:
         """Return the widths with the widest squeezed until a line fits, none below its least."""
@@ -146,13 +167,25 @@ def _wrap(text: str, width: int) -> Iterator[str]:
 
 
 def _pieces(word: str, width: int) -> list[str]:
-    """Return a word in pieces that fit; at least one."""
-    pieces = [""]
-    for char in word:
-        if pieces[-1] and _width(pieces[-1] + char) > width:
-            pieces.append("")
-        pieces[-1] += char
-    return pieces
+    """Return a word in pieces that fit, broken after punctuation where there is some; at least one."""
+    pieces = []
+    while _width(word) > width:
+        length = max(1, _length_that_fits(word, width))
+        breaks = [at + 1 for at in range(length) if word[at] in _BREAKS]
+        if breaks and breaks[-1] > length // 2:
+            length = breaks[-1]
+        pieces.append(word[:length])
+        word = word[length:]
+    return [*pieces, word]
+
+
+def _length_that_fits(word: str, width: int) -> int:
+    taken = 0
+    for length, char in enumerate(word):
+        taken += _char_width(char)
+        if taken > width:
+            return length
+    return len(word)
 
 
 def _width(text: str) -> int:

@@ -11,7 +11,6 @@ a template for those rules, and off elsewhere: ``rateLimitStorage`` says where l
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -106,7 +105,7 @@ class Offers:
             registration: The offer.
             block: What the rule says of it.
         """
-        key = (id(registration), json.dumps(block))
+        key = (id(registration), repr(block))  # which tells 1 from true and "1"
         if key not in self._for_rules:
             errors_before = self._report.error_count
             configured = self._merged(registration, block)
@@ -196,15 +195,16 @@ def blocks_of(claimed: Iterable[Claimed], report: Report) -> dict[int, tuple[Reg
     Single keys that set a key of the block lie over what the block itself says.
     """
     found: dict[int, tuple[Registration, Block]] = {}
-    for claim, value, place in sorted(walk(claimed), key=lambda each: each[0].config_key is not None):
-        registration = claim.registration
-        _, block = found.get(id(registration), (registration, None))
+    singles = []
+    for claim, value, place in walk(claimed):
         if claim.config_key is None:
-            block = _as_block(value, place, report)
+            found[id(claim.registration)] = (claim.registration, _as_block(value, place, report))
         elif value is not None:
-            block = assign(Block(place) if block is None else block, claim.config_key.split("."), value, place)
-        if block is not None:
-            found[id(registration)] = (registration, block)
+            singles.append((claim.registration, claim.config_key, value, place))
+    for registration, config_key, value, place in singles:
+        _, block = found.get(id(registration), (registration, None))
+        block = assign(Block(place) if block is None else block, config_key.split("."), value, place)
+        found[id(registration)] = (registration, block)
     for key, (registration, block) in found.items():
         if registration.aliases:
             found[key] = (registration, apply_aliases(block, local_aliases(registration), report))

@@ -155,10 +155,11 @@ class Items(list[Any]):
 
 def plain(value: Value) -> Any:  # noqa: ANN401 - whatever the configuration holds
     """Return the value in ordinary dictionaries and lists."""
+    # Scalars are told apart here, not by calling this for each of them: there may be a hundred thousand.
     if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) if isinstance(entry, Block | Items) else entry for key, entry in value.items()}
     if isinstance(value, list):
-        return [plain(entry) for entry in value]
+        return [plain(entry) if isinstance(entry, Block | Items) else entry for entry in value]
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.pipeline.compiled import CompiledRoute, Containment
-from gateway.pipeline.compose import RouteComponents, compile_route
+from gateway.pipeline.compose import PlacedPolicy, RouteComponents, compile_route
+from gateway.pipeline.observing import Observers
 
-__all__ = ["CompiledRoute", "Containment", "RouteComponents", "compile_route"]
+__all__ = ["CompiledRoute", "Containment", "Observers", "PlacedPolicy", "RouteComponents", "compile_route"]

@@ -5,34 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.errors import ErrorType, GatewayError, Unauthorized
+from gateway.exchange import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.exchange import Exchange, Handler, Response
     from gateway.interfaces import Authenticator, Route
 
-__all__ = ["AuthenticationPolicy", "PathPrefixes", "ScopePolicy"]
-
-
-class PathPrefixes:
-    """``auth.skipPaths``: paths that nobody needs to be known for.
-
-    Segment-aware, so that ``/public`` covers ``/public`` and ``/public/a`` but not ``/publicity``; a trailing ``*`` or
-    ``/*`` says the same.
-
-    Args:
-        paths: The configured paths.
-    """
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._prefixes = tuple(path.removesuffix("*").rstrip("/") for path in paths)
-
-    def __bool__(self) -> bool:
-        return bool(self._prefixes)
-
-    def __contains__(self, path: str) -> bool:
-        return any(path == prefix or path.startswith(f"{prefix}/") for prefix in self._prefixes)
+__all__ = ["AuthenticationPolicy", "ScopePolicy"]
 
 
 class AuthenticationPolicy:
@@ -44,15 +25,20 @@ class AuthenticationPolicy:
     Args:
         authenticators: Name, challenge and component, in ``auth.providers`` order.
         is_required: Whether anonymous requests are refused.
-        skipped: Paths on which nothing is asked.
+        skips: Says of a path in canonical form whether nobody is asked there (``auth.skipPaths``); ``None`` if
+            everybody is everywhere.
     """
 
     def __init__(
-        self, authenticators: Sequence[tuple[str, str, Authenticator]], *, is_required: bool, skipped: PathPrefixes
+        self,
+        authenticators: Sequence[tuple[str, str, Authenticator]],
+        *,
+        is_required: bool,
+        skips: Callable[[str], bool] | None = None,
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._is_required = is_required
-        self._skipped = skipped
+        self._skips = skips
         self._challenge = ", ".join(dict.fromkeys(challenge for _, challenge, _ in authenticators))
         self.waits = any(getattr(component, "waits", True) for _, _, component in authenticators)
 
@@ -61,10 +47,10 @@ class AuthenticationPolicy:
         if not self._authenticators and not self._is_required:
             return next
 
-        skipped = self._skipped
+        skips = self._skips
 
         async def authenticate(exchange: Exchange) -> Response:
-            if not (skipped and exchange.request.path in skipped):
+            if skips is None or not skips(exchange.request.path):
                 await self._identify(exchange)
             return await next(exchange)
 
@@ -76,9 +62,13 @@ class AuthenticationPolicy:
                 principal = await authenticator.authenticate(exchange.request)
             except Unauthorized as error:
                 raise _challenged(error, name, challenge) from error
-            if principal is not None:
+            if isinstance(principal, Principal):
                 exchange.principal = principal
                 return
+            if principal is not None:
+                # Above all not a False that was meant as a no.
+                msg = f"authenticator {name!r} returned {principal!r} instead of a Principal or None"
+                raise TypeError(msg)
         if self._is_required:
             raise Unauthorized(challenge=self._challenge)
 
@@ -88,29 +78,31 @@ class ScopePolicy:
 
     Args:
         scopes: All of them are needed.
-        skipped: Paths on which none is.
+        skips: Says of a path in canonical form whether none is needed there; ``None`` if they are everywhere.
     """
 
     waits = False
 
-    def __init__(self, scopes: frozenset[str], *, skipped: PathPrefixes) -> None:
+    def __init__(self, scopes: frozenset[str], *, skips: Callable[[str], bool] | None = None) -> None:
         self._scopes = scopes
-        self._skipped = skipped
+        self._skips = skips
 
     def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the interface's name
         """Return the handler that checks; ``next`` itself where no scope is asked for."""
         if not self._scopes:
             return next
 
+        wanted, skips = self._scopes, self._skips
+
         async def check(exchange: Exchange) -> Response:
             principal = exchange.principal
-            if exchange.request.path in self._skipped:
-                return await next(exchange)
-            if principal is None or not self._scopes <= principal.scopes:
-                who = principal.subject if principal is not None else "nobody"
-                missing = sorted(self._scopes - (principal.scopes if principal is not None else frozenset()))
+            missing = wanted if principal is None else wanted - principal.scopes
+            if missing and (skips is None or not skips(exchange.request.path)):
+                who = repr(principal.subject) if principal is not None else "nobody"
                 raise GatewayError(
-                    ErrorType.FORBIDDEN, "insufficient permissions", detail=f"{who!r} lacks the scopes {missing}"
+                    ErrorType.FORBIDDEN,
+                    "insufficient permissions",
+                    detail=f"{who} lacks the scopes {sorted(missing)}",
                 )
             return await next(exchange)
 

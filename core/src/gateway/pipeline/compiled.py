@@ -11,11 +11,12 @@ from gateway.exchange import Response
 from gateway.headers import Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
     from gateway.exchange import Exchange, Handler
-    from gateway.interfaces import Observer, Route
+    from gateway.interfaces import Route
+    from gateway.pipeline.observing import Observers
 
 __all__ = ["CompiledRoute", "Containment"]
 
@@ -39,6 +40,14 @@ class Containment:
     def response(self, exchange: Exchange, error: BaseException) -> Response:
         """Return the response for ``error`` and log it once."""
         exchange.error = error
+        try:
+            return self._response(exchange, error)
+        except Exception:
+            # Such as an error that a plugin made of parts which it cannot have.
+            logger.exception("%r could not be answered as it should", error, extra={"request_id": exchange.request.id})
+            return self.render(exchange, GatewayError(ErrorType.INTERNAL, "internal error"))
+
+    def _response(self, exchange: Exchange, error: BaseException) -> Response:
         if isinstance(error, GatewayError):
             refusal = error
             self._log_refusal(exchange, error)
@@ -108,14 +117,14 @@ class CompiledRoute:
         route: Route,
         handler: Handler,
         needs_task: bool,
-        observers: Sequence[Observer],
+        observers: Observers,
         containment: Containment,
         on_finish: Callable[[], None],
     ) -> None:
         self.route = route
         self.handler = handler
         self.needs_task = needs_task
-        self._observers = tuple(observers)
+        self._observers = observers
         self._containment = containment
         self._on_finish = on_finish
 
@@ -124,21 +133,21 @@ class CompiledRoute:
         return self._containment.response(exchange, error)
 
     def finished(self, exchange: Exchange) -> None:
-        """Tell the observers; their errors go to the log only."""
+        """Count the exchange as finished, and tell the observers."""
         self._on_finish()
-        for observer in self._observers:
-            try:
-                observer.exchange_finished(exchange)
-            except Exception:
-                logger.exception("an observer failed", extra={"request_id": exchange.request.id})
+        if self._observers:
+            self._observers.exchange_finished(exchange)
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.route.id}>"
 
 
 def accepts_json(accept: str | None) -> bool:
-    """Tell whether a client takes JSON by its ``Accept`` field; without one it takes anything (RFC 9110 12.5.1)."""
-    return accept is None or "json" in accept or "*/*" in accept or "application/*" in accept
+    """Tell whether a client takes JSON by its ``Accept`` field (RFC 9110 section 12.5.1); without one it does."""
+    if not accept:
+        return True
+    accept = accept.lower()
+    return "json" in accept or "*/*" in accept or "application/*" in accept
 
 
 def _let_go(error: BaseException) -> None:

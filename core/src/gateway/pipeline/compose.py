@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.exchange import Exchange, Handler, Response
-    from gateway.interfaces import Observer, Policy, Route
+    from gateway.interfaces import Policy, Route
     from gateway.pipeline.compiled import Containment
+    from gateway.pipeline.observing import Observers
 
 __all__ = ["PlacedPolicy", "RouteComponents", "compile_route"]
 
@@ -44,15 +45,15 @@ class RouteComponents:
         route: The route.
         policies: Its policies in pipeline order, the core's own included.
         terminal: The innermost handler: dispatch to a service, or an answer of the gateway's own.
-        rewrite: Maps the matched path to the forwarded one; ``None`` leaves it.
         observers: Who is told.
+        rewrite: Maps the matched path to the forwarded one; ``None`` leaves it.
     """
 
     route: Route
     policies: Sequence[PlacedPolicy]
     terminal: Handler
+    observers: Observers
     rewrite: Callable[[str], str] | None = None
-    observers: Sequence[Observer] = ()
 
 
 def compile_route(
@@ -74,27 +75,32 @@ def compile_route(
         handler = _rewriting(handler, components.rewrite)
     edge = [placed for placed in components.policies if placed.stage is Stage.EDGE]
     inner = [placed for placed in components.policies if placed.stage is not Stage.EDGE]
-    for placed in reversed(inner):
-        handler = _wrap(placed, handler, route)
-    if edge:
-        # Edge policies see refusals as the responses they become: a 401 has CORS headers too.
-        handler = _contained(handler, containment)
-        for placed in reversed(edge):
-            handler = _wrap(placed, handler, route)
+    handler, inner_waits = _stack(inner, handler, route)
+    # Edge policies see refusals as the responses they become: a 401 has CORS headers too.
+    contained = _contained(handler, containment)
+    outermost, edge_waits = _stack(edge, contained, route)
     return CompiledRoute(
         route=route,
-        handler=handler,
-        needs_task=any(getattr(placed.policy, "waits", True) for placed in components.policies),
+        handler=handler if outermost is contained else outermost,
+        needs_task=inner_waits or edge_waits,
         observers=components.observers,
         containment=containment,
         on_finish=on_finish,
     )
 
 
-def _wrap(placed: PlacedPolicy, handler: Handler, route: Route) -> Handler:
-    if placed.is_optional:
-        return tolerate(placed.name, placed.policy, handler, route)
-    return placed.policy.wrap(handler, route)
+def _stack(policies: Sequence[PlacedPolicy], handler: Handler, route: Route) -> tuple[Handler, bool]:
+    """Wrap ``handler`` in policies, the last one first; returns whether one of them may wait by itself, too."""
+    waits = False
+    for placed in reversed(policies):
+        inner = handler
+        if placed.is_optional:
+            handler = tolerate(placed.name, placed.policy, inner, route)
+        else:
+            handler = placed.policy.wrap(inner, route)
+        # One that returns the next handler does nothing here, and so nothing that waits.
+        waits = waits or (handler is not inner and getattr(placed.policy, "waits", True))
+    return handler, waits
 
 
 def _rewriting(handler: Handler, rewrite: Callable[[str], str]) -> Handler:

@@ -22,22 +22,25 @@ def tolerate(name: str, policy: Policy, handler: Handler, route: Route) -> Handl
     It is skipped only if nothing further in has run: a POST must never reach a service twice. A refusal
     (``GatewayError``) is not a failure.
     """
-    has_begun = object()
+    key = f"gateway.tolerance.{name}"
 
     async def inner(exchange: Exchange) -> Response:
-        exchange.state[key] = has_begun
+        exchange.state[key] = exchange.state.get(key, 0) + 1
         return await handler(exchange)
 
-    key = f"gateway.tolerance.{name}"
     wrapped = policy.wrap(inner, route)
+    if wrapped is inner:
+        return handler
 
     async def tolerant(exchange: Exchange) -> Response:
+        # Counted, because a retry comes by more than once.
+        runs_before = exchange.state.get(key, 0)
         try:
             return await wrapped(exchange)
         except GatewayError:
             raise
         except Exception:
-            if exchange.state.get(key) is has_begun:
+            if exchange.state.get(key, 0) != runs_before:
                 raise
             logger.exception(
                 "policy %r failed and was skipped (onError: allow)",

@@ -11,10 +11,9 @@ from gateway.body import Body
 from gateway.errors import ConfigurationError, ErrorType, GatewayError
 from gateway.exchange import NO_PARAMS
 from gateway.interfaces import AdminRequest, Route, Stage
-from gateway.pipeline.authentication import AuthenticationPolicy, PathPrefixes, ScopePolicy
-from gateway.pipeline.compiled import CompiledRoute, Containment
-from gateway.pipeline.compose import PlacedPolicy, RouteComponents, compile_route
-from gateway.pipeline.limiting import LimitPolicy, key_function
+from gateway.pipeline import CompiledRoute, Containment, Observers, PlacedPolicy, RouteComponents, compile_route
+from gateway.pipeline.authentication import AuthenticationPolicy, ScopePolicy
+from gateway.pipeline.limiting import AppliedLimiter, LimitPolicy, key_function
 from gateway.routing import MalformedPath, Miss, RouteEntry, RouteTable, normalise_path, parse_pattern
 from gateway.services.dispatch import build_dispatch
 
@@ -85,8 +84,7 @@ class Generation:
         self._is_idle = asyncio.Event()
         self._is_retired = False
         self._containment = Containment(self._blame, configuration.gateway.errors.upstream_timeout_status)
-        self._skipped = PathPrefixes(configuration.gateway.auth.skip_paths)
-        self._observers: list[Observer] = self._instances(configuration.observers)
+        self._observers = Observers(self._instances(configuration.observers), self._blame)
         self._connectors = self._connectors_by_protocol()
         self.adapters: list[Adapter] = self._instances(configuration.adapters)
         self._edge = self._placed(configuration.edge_policies)
@@ -212,7 +210,7 @@ class Generation:
         own = [
             PlacedPolicy(stage=Stage.AUTHENTICATE, name="auth", policy=self._authentication(rule)),
             PlacedPolicy(
-                stage=Stage.AUTHORIZE, name="scopes", policy=ScopePolicy(rule.auth.scopes, skipped=self._skipped)
+                stage=Stage.AUTHORIZE, name="scopes", policy=ScopePolicy(rule.auth.scopes, skips=_skips(rule))
             ),
             PlacedPolicy(stage=Stage.LIMIT, name="limits", policy=self._limits(rule)),
         ]
@@ -225,11 +223,16 @@ class Generation:
             for configured in rule.authenticators
             if (component := self._obtain(configured)) is not None
         ]
-        return AuthenticationPolicy(authenticators, is_required=rule.auth.required, skipped=self._skipped)
+        return AuthenticationPolicy(authenticators, is_required=rule.auth.required, skips=_skips(rule))
 
     def _limits(self, rule: ConfiguredRule) -> LimitPolicy:
         limiters = [
-            (configured.registration.name, key_function(configured.config.key), component.instance)
+            AppliedLimiter(
+                name=configured.name,
+                key=key_function(configured.config.key),
+                limiter=component.instance,
+                is_optional=configured.on_error == "allow",
+            )
             for configured in rule.limiters
             if (component := self._obtain(configured)) is not None
         ]
@@ -308,6 +311,11 @@ class Generation:
     def _blame(self, traceback: TracebackType | None) -> str | None:
         plugin = self.configuration.host.blame(traceback)
         return plugin.name if plugin is not None else None
+
+
+def _skips(rule: ConfiguredRule) -> Callable[[str], bool] | None:
+    """Return what says on which paths of a rule nobody is asked for credentials; ``None`` if there are none."""
+    return rule.auth.skips if rule.auth.skip or rule.auth.skip_paths else None
 
 
 def _pseudo_method(request: Request) -> str:

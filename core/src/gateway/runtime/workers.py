@@ -159,7 +159,12 @@ class WorkerPool:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno())]
         slot.process = await asyncio.to_thread(
-            subprocess.Popen, command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            subprocess.Popen,
+            command,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            # The terminal's Ctrl-C is for the control plane, which then drains the workers.
+            start_new_session=True,
         )
         theirs.close()
         slot.started_s = time.monotonic()

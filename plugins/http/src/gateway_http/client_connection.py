@@ -44,6 +44,7 @@ LINGER_S = 1.0
 """How long what a refused client still sends is read and dropped, so that it can read the answer (as nginx does)."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=@:-]{1,128}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_BODILESS_STATUSES = frozenset({*range(100, 200), 204, 304})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _ABSOLUTE_FORM = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)(/[^?#]*)?(?:\?([^#]*))?")
 _DIGITS = frozenset(b"0123456789")
@@ -83,6 +84,7 @@ class ClientConnection(asyncio.Protocol):
         "_is_parser_spent",
         "_is_reading_paused",
         "_is_special",
+        "_is_writing_paused",
         "_known_forwarding",
         "_lacks_host",
         "_outbox",
@@ -127,6 +129,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_lost = False
         self._is_lingering = False
         self._is_reading_paused = False
+        self._is_writing_paused = False
         self._is_parser_spent = False
         self._tunnel: Tunnel | None = None
         self._unsent = 0
@@ -179,8 +182,13 @@ class ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is None and self._tunnel is None:
-            if not self._is_lingering:
+            if self._is_lingering:
+                return
+            if self._head_bytes or data.find(END_OF_HEAD) + 4 != len(data) or self._is_reading_paused:
                 self._feed(data)
+            elif self._feed_head(data):
+                # What most reads are: one whole head.
+                self._begin(data, b"")
         elif self._tunnel is not None:
             self._tunnel.write(data)
         elif self._in_body:
@@ -217,6 +225,11 @@ class ClientConnection(asyncio.Protocol):
         exchange.finish(self._sent, error)
 
     def pause_writing(self) -> None:
+        self._is_writing_paused = True
+        if self._exchange is None and not self._is_reading_paused:
+            # A client that takes no answers gets no more requests served either.
+            self._is_reading_paused = True
+            self._transport.pause_reading()
         self._unsent = self._transport.get_write_buffer_size()
         self.deadline_s = time.monotonic() + self._adapter.write_timeout_s
         if self._tunnel is not None:
@@ -225,6 +238,7 @@ class ClientConnection(asyncio.Protocol):
             self._response_body.pause()
 
     def resume_writing(self) -> None:
+        self._is_writing_paused = False
         self._unsent = 0
         self.deadline_s = math.inf
         if self._tunnel is not None:
@@ -233,6 +247,7 @@ class ClientConnection(asyncio.Protocol):
             self._response_body.resume()
         elif self._exchange is None:
             self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
+            self._read_on()
 
     def deadline_passed(self) -> None:
         """Give the client up: it is too slow, or idle for too long."""
@@ -701,6 +716,14 @@ class ClientConnection(asyncio.Protocol):
         if response.tunnel is not None:
             self._begin_tunnel(response)
             return
+        if (
+            type(response.body) is bytes
+            and status not in _BODILESS_STATUSES
+            and exchange.request.method != "HEAD"
+            and not (self._close_after or self._is_special or self._adapter.is_draining)
+        ):
+            self._respond_whole(exchange, response, response.body)
+            return
         if self._in_body:
             # Answered before the request was read: the rest of its body would be taken for the next request.
             self._close_after = True
@@ -710,7 +733,7 @@ class ClientConnection(asyncio.Protocol):
             parts += (name, b": ", value, b"\r\n")
         parts += (b"x-request-id: ", request.id.encode(), b"\r\n")
         body = response.body
-        has_body = request.method != "HEAD" and status >= 200 and status not in (204, 304)
+        has_body = request.method != "HEAD" and status not in _BODILESS_STATUSES
         if isinstance(body, bytes):
             if has_body:
                 parts.append(b"content-length: %d\r\n" % len(body))
@@ -745,6 +768,22 @@ class ClientConnection(asyncio.Protocol):
             body.abort()
             self._write_now(b"".join(parts))
             self._finish()
+
+    def _respond_whole(self, exchange: Exchange, response: Response, body: bytes) -> None:
+        """Send an ordinary response that is all there. What most requests get."""
+        parts = [STATUS_LINES.get(response.status) or status_line(response.status)]
+        for name, value in response.headers.pairs:
+            parts += (name, b": ", value, b"\r\n")
+        length = len(body)
+        parts += (f"x-request-id: {exchange.request.id}\r\ncontent-length: {length}\r\n\r\n".encode(), body)
+        self._outbox.write(self._transport, b"".join(parts))
+        self._exchange = None
+        self._sent = length
+        if not self._is_writing_paused:
+            self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
+        exchange.finish(length)
+        if self._is_reading_paused:
+            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _write_now(self, data: bytes) -> None:
         """Write what must not wait for the end of the turn, behind what does."""
@@ -803,14 +842,14 @@ class ClientConnection(asyncio.Protocol):
         if self._is_parser_spent:
             self._parser = httptools.HttpRequestParser(self)
             self._is_parser_spent = False
-        if not self._transport.get_write_buffer_size():
+        if not self._is_writing_paused:
             self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
         if self._is_reading_paused:
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
         """Take up what was pipelined. Not called from within an answer: a flood of requests must not nest."""
-        if self._exchange is not None or self._is_lost or self._is_lingering:
+        if self._exchange is not None or self._is_lost or self._is_lingering or self._is_writing_paused:
             return
         pending, self._pending = self._pending, b""
         self._is_reading_paused = False

@@ -32,7 +32,7 @@ class HttpConnector:
 
     Attributes:
         idle_count: Idle connections over all instances.
-        is_closing: Whether the connector is being exited.
+        max_idle: How many there may be; 0 while the connector is being exited.
     """
 
     waits = False  # open() waits for nothing but gateway.Waiter
@@ -42,7 +42,7 @@ class HttpConnector:
         self.deadlines = context.deadlines
         self.outbox = context.outbox
         self.idle_count = 0
-        self.is_closing = False
+        self.max_idle = config.max_idle_conns
         self._pools: dict[Instance, InstancePool] = {}
         self._default_timeout_s = config.response_header_timeout or None
         # Built now, so that an unreadable certificate stops the start and not a request.
@@ -121,7 +121,7 @@ class HttpConnector:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.is_closing = True
+        self.max_idle = 0
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()

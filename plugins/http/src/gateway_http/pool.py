@@ -38,6 +38,8 @@ class InstancePool:
     __slots__ = (
         "_connections",
         "_connector",
+        "_idle_timeout_s",
+        "_max_idle",
         "_opening",
         "_waiting",
         "idle",
@@ -51,6 +53,9 @@ class InstancePool:
         self.instance = instance
         self.outbox = connector.outbox
         self.max_response_header_bytes = connector.config.max_response_header_bytes
+        config = connector.config
+        self._max_idle = config.max_idle_conns_per_host if config.keep_alive else 0
+        self._idle_timeout_s = config.idle_conn_timeout
         self.idle: list[ServiceConnection] = []
         self._connections: set[ServiceConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -110,19 +115,14 @@ class InstancePool:
             if not waiter.is_done:
                 waiter.set_result(connection)
                 return
-        config = self._connector.config
-        if (
-            not config.keep_alive
-            or len(self.idle) >= config.max_idle_conns_per_host
-            or self._connector.idle_count >= config.max_idle_conns
-            or self._connector.is_closing
-        ):
+        connector, idle = self._connector, self.idle
+        if len(idle) >= self._max_idle or connector.idle_count >= connector.max_idle:
             connection.is_usable = False
             connection.abort()
             return
-        connection.deadline_s = time.monotonic() + config.idle_conn_timeout
-        self._connector.idle_count += 1
-        self.idle.append(connection)
+        connection.deadline_s = time.monotonic() + self._idle_timeout_s
+        connector.idle_count += 1
+        idle.append(connection)
 
     def forget(self, connection: ServiceConnection, *, was_idle: bool) -> None:
         """Drop a connection that is gone."""

@@ -163,6 +163,8 @@ class ServiceConnection(asyncio.Protocol):
         if not isinstance(body, bytes):
             self._send_streaming(parts, body)
             return waiter
+        if method == "HEAD":
+            self._is_special = True
         if body or method not in BODILESS_METHODS:
             parts.append(b"content-length: %d\r\n\r\n" % len(body))
             parts.append(body)
@@ -179,7 +181,7 @@ class ServiceConnection(asyncio.Protocol):
         self._outbox.flush()
         self._transport.write(b"".join(parts))
         self._request_body = body
-        self._is_sending = True
+        self._is_sending = self._is_special = True
         body.attach(self)
 
     def abort(self) -> None:
@@ -282,7 +284,10 @@ class ServiceConnection(asyncio.Protocol):
                 if self._head_bytes > self._pool.max_response_header_bytes:
                     self._fail(_bad_gateway("sent a response head that is too large"))
                 return
-            self._deliver()
+            if self._is_complete and not self._is_special:
+                self._deliver_whole()
+            else:
+                self._deliver()
         elif self._is_complete:
             self._complete()
         elif self._timeout_s is not None and not self._is_reading_paused:
@@ -352,6 +357,8 @@ class ServiceConnection(asyncio.Protocol):
             self._is_head_done = True
             # What comes after the head, if anything, are trailers.
             self._head, self._pairs = self._pairs, []
+            if status == 304:
+                self._is_special = True
             if not parser.should_keep_alive():
                 self._is_closing = self._is_special = True
 
@@ -370,6 +377,26 @@ class ServiceConnection(asyncio.Protocol):
             self._is_complete = True
 
     # From here to the exchange.
+
+    def _deliver_whole(self) -> None:
+        """All of an ordinary response is there: hand it over, and be ready for the next. What most requests get."""
+        waiter = self._waiter
+        assert waiter is not None  # noqa: S101 - nothing was delivered yet
+        response = Response.__new__(Response)
+        response.status = self._status
+        headers = response.headers = Headers.__new__(Headers)
+        headers.pairs = self._head
+        chunks = self._chunks
+        response.body = chunks.pop() if len(chunks) == 1 else self._joined(chunks)
+        response.tunnel = None
+        self._waiter = self._exchange = None
+        self._pairs = []
+        self._content_length = None
+        self._is_head_done = self._is_complete = self.is_fresh = False
+        self.is_usable = True
+        # Before the exchange goes on: the next request of this very turn can use this connection.
+        self._pool.take_back(self)
+        waiter.set_result(response)
 
     def _inform(self, status: int) -> None:
         """Pass an interim response on (RFC 9110 section 15.2)."""

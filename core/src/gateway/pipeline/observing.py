@@ -1,0 +1,77 @@
+"""Telling observers what happened. They cannot change it, nor can their failures."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from gateway.exchange import Exchange
+    from gateway.interfaces import AttemptRecord, Observer
+
+__all__ = ["Observers"]
+
+logger = logging.getLogger("gateway.pipeline")
+
+QUIET_S = 10.0
+"""How long nothing more is said of an observer that fails: it usually fails for every exchange."""
+
+
+class Observers:
+    """All observers, told one after the other. False if there are none.
+
+    Args:
+        observers: The observers.
+        blame: Names the plugin whose code a traceback ends in; ``None`` if it is nobody's.
+        clock: Monotonic seconds; tests pass a manual one.
+    """
+
+    def __init__(
+        self,
+        observers: Iterable[Observer],
+        blame: Callable[[TracebackType | None], str | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._observers = tuple(observers)
+        self._blame = blame
+        self._clock = clock
+        self._quiet_until_s: dict[int, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._observers)
+
+    def exchange_finished(self, exchange: Exchange) -> None:
+        """Tell that an exchange is finished."""
+        for observer in self._observers:
+            try:
+                observer.exchange_finished(exchange)
+            except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
+                self._log(observer, error, exchange)
+
+    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
+        """Tell about an attempt."""
+        for observer in self._observers:
+            try:
+                observer.attempt_finished(exchange, attempt)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._log(observer, error, exchange)
+
+    def _log(self, observer: Observer, error: Exception, exchange: Exchange) -> None:
+        now_s = self._clock()
+        if now_s < self._quiet_until_s.get(id(observer), 0.0):
+            return
+        self._quiet_until_s[id(observer)] = now_s + QUIET_S
+        plugin = self._blame(error.__traceback__)
+        logger.error(
+            "%s failed in the observer %s: %s: %s",
+            f"plugin {plugin!r}" if plugin else "the gateway",
+            type(observer).__name__,
+            type(error).__name__,
+            error,
+            exc_info=error,
+            extra={"request_id": exchange.request.id, "plugin": plugin},
+        )

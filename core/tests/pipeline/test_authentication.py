@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway import Principal, Request, Response, Stage, Unauthorized
+from gateway.config.access import RouteAuth
+from gateway.pipeline.authentication import AuthenticationPolicy, ScopePolicy
+
+pytestmark = pytest.mark.anyio
+
+
+class Token:
+    """Knows who carries ``<name> <subject>``; ``<name> bad`` is refused."""
+
+    def __init__(self, name: str, *, challenge: str | None = None, scopes: frozenset[str] = frozenset()) -> None:
+        self.name = name
+        self.asked = 0
+        self._challenge = challenge
+        self._scopes = scopes
+
+    async def authenticate(self, request: Request) -> Principal | None:
+        self.asked += 1
+        scheme, _, credentials = (request.headers.get("authorization") or "").partition(" ")
+        if scheme != self.name:
+            return None
+        if credentials == "bad":
+            raise Unauthorized("the token is not valid", challenge=self._challenge, detail="signature")
+        return Principal(subject=credentials, provider=self.name, scopes=self._scopes)
+
+
+@pytest.fixture
+def auth(place):
+    def make(*authenticators: Token, is_required: bool = True, skips=None):
+        named = [(each.name, f'{each.name.title()} realm="gateway"', each) for each in authenticators]
+        return place(AuthenticationPolicy(named, is_required=is_required, skips=skips), Stage.AUTHENTICATE)
+
+    return make
+
+
+def bearing(credentials: str):
+    return {"headers": [("authorization", credentials)]}
+
+
+async def test_valid_credentials_name_the_caller(gateway, auth):
+    exchange = await gateway.ask(auth(Token("jwt")), **bearing("jwt jo"))
+    assert exchange.response.status == 200
+    assert exchange.principal == Principal(subject="jo", provider="jwt")
+
+
+async def test_missing_credentials_are_401_with_every_challenge(gateway, auth):
+    """RFC 9110 section 11.6.1."""
+    exchange = await gateway.ask(auth(Token("jwt"), Token("key"), Token("jwt")))
+    assert exchange.response.status == 401
+    assert exchange.response.headers["www-authenticate"] == 'Jwt realm="gateway", Key realm="gateway"'
+    assert gateway.service.asked == []
+
+
+async def test_refused_credentials_are_401_with_the_challenge_of_who_refused(gateway, auth):
+    exchange = await gateway.ask(auth(Token("jwt"), Token("key")), **bearing("key bad"))
+    assert exchange.response.status == 401
+    assert exchange.response.headers.get_all("www-authenticate") == ['Key realm="gateway"']
+    assert (exchange.error.plugin, exchange.error.detail) == ("key", "signature")
+
+
+async def test_an_authenticators_own_challenge_wins(gateway, auth):
+    exchange = await gateway.ask(auth(Token("jwt", challenge='Bearer error="invalid_token"')), **bearing("jwt bad"))
+    assert exchange.response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_they_are_tried_in_order_until_one_decides(gateway, auth):
+    jwt, key = Token("jwt"), Token("key")
+    exchange = await gateway.ask(auth(jwt, key), **bearing("key jo"))
+    assert exchange.principal.provider == "key"
+    assert (jwt.asked, key.asked) == (1, 1)
+    await gateway.ask(auth(jwt, key), **bearing("jwt jo"))
+    assert (jwt.asked, key.asked) == (2, 1)
+
+
+async def test_invalid_credentials_are_refused_where_none_are_required(gateway, auth):
+    """Whoever sends credentials means them; to be taken for nobody would be a surprise."""
+    exchange = await gateway.ask(auth(Token("jwt"), is_required=False), **bearing("jwt bad"))
+    assert exchange.response.status == 401
+    assert gateway.service.asked == []
+
+
+async def test_nobody_may_ask_where_no_credentials_are_required(gateway, auth):
+    exchange = await gateway.ask(auth(Token("jwt"), is_required=False))
+    assert (exchange.response.status, exchange.principal) == (200, None)
+
+
+async def test_nobody_may_ask_where_nobody_can_be_known_but_must_be(gateway, auth):
+    assert (await gateway.ask(auth())).response.status == 401
+
+
+async def test_with_nothing_to_try_it_is_free(gateway, auth):
+    assert gateway.compile(auth(is_required=False)).handler is gateway.service
+
+
+@pytest.mark.parametrize("answer", [False, True, "jo", {}], ids=repr)
+async def test_what_is_no_principal_lets_nobody_in(gateway, auth, answer, caplog):
+    """``return False`` must not mean yes."""
+
+    class Confused(Token):
+        async def authenticate(self, request):
+            return answer
+
+    exchange = await gateway.ask(auth(Confused("jwt")))
+    assert exchange.response.status == 500
+    assert gateway.service.asked == []
+    assert "instead of a Principal or None" in caplog.text
+
+
+async def test_an_authenticator_that_fails_lets_nobody_in(gateway, auth, caplog):
+    class Broken(Token):
+        async def authenticate(self, request):
+            raise ConnectionError("no keys")
+
+    exchange = await gateway.ask(auth(Broken("jwt"), is_required=False))
+    assert exchange.response.status == 500
+    assert gateway.service.asked == []
+
+
+async def test_a_task_is_needed_only_if_an_authenticator_waits(gateway, auth):
+    token = Token("jwt")
+    assert gateway.compile(auth(token)).needs_task
+    token.waits = False  # type: ignore[attr-defined]  # what a component may say
+    assert not gateway.compile(auth(token)).needs_task
+
+
+# skipPaths.
+
+SKIPPING = RouteAuth(required=True, skip_paths=("/orders/public", "/orders/café"))
+
+
+@pytest.mark.parametrize("path", ["/orders/public", "/orders/public/", "/orders/public/a/b", "/orders/caf%C3%A9/x"])
+async def test_on_skipped_paths_nobody_is_asked(gateway, auth, path):
+    token = Token("jwt")
+    exchange = await gateway.ask(auth(token, skips=SKIPPING.skips), path=path, **bearing("jwt bad"))
+    assert exchange.response.status == 200
+    assert token.asked == 0
+
+
+@pytest.mark.parametrize("path", ["/orders/publicity", "/orders/publi", "/orders", "/orders/x/orders/public"])
+async def test_skipping_goes_by_whole_segments(gateway, auth, path):
+    assert (await gateway.ask(auth(Token("jwt"), skips=SKIPPING.skips), path=path)).response.status == 401
+
+
+# Scopes.
+
+
+@pytest.fixture
+def scopes(place):
+    def make(*wanted: str, skips=None):
+        return place(ScopePolicy(frozenset(wanted), skips=skips), Stage.AUTHORIZE)
+
+    return make
+
+
+async def test_whoever_has_all_scopes_may_pass(gateway, auth, scopes):
+    token = Token("jwt", scopes=frozenset({"read", "write", "more"}))
+    assert (await gateway.ask(auth(token), scopes("read", "write"), **bearing("jwt jo"))).response.status == 200
+
+
+async def test_whoever_lacks_a_scope_is_forbidden(gateway, auth, scopes):
+    token = Token("jwt", scopes=frozenset({"read"}))
+    exchange = await gateway.ask(auth(token), scopes("read", "write"), **bearing("jwt jo"))
+    assert exchange.response.status == 403
+    assert exchange.error.detail == "'jo' lacks the scopes ['write']"
+    assert b"jo" not in exchange.response.body
+    assert gateway.service.asked == []
+
+
+async def test_nobody_has_no_scopes(gateway, scopes):
+    exchange = await gateway.ask(scopes("read"))
+    assert exchange.response.status == 403
+    assert "nobody" in exchange.error.detail
+
+
+async def test_without_scopes_the_check_is_free(gateway, scopes):
+    assert gateway.compile(scopes()).handler is gateway.service
+
+
+async def test_on_skipped_paths_no_scope_is_needed(gateway, scopes):
+    wanted = scopes("read", skips=SKIPPING.skips)
+    assert (await gateway.ask(wanted, path="/orders/public/a")).response.status == 200
+    assert (await gateway.ask(wanted, path="/orders/publicity")).response.status == 403
+
+
+async def test_cancelled_authentication_reaches_nobody(gateway, auth):
+    class Slow(Token):
+        async def authenticate(self, request):
+            await asyncio.Event().wait()
+
+    asking = asyncio.ensure_future(gateway.ask(auth(Slow("jwt"))))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert gateway.service.asked == []
+
+
+async def test_the_service_learns_who_calls(gateway, auth):
+    gateway.service.answer = lambda exchange: Response.text(exchange.principal.subject)
+    assert (await gateway.ask(auth(Token("jwt")), **bearing("jwt jo"))).response.body == b"jo"

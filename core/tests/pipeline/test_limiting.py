@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway import Decision, ErrorType, Exchange, GatewayError, Headers, Principal, Request, Stage
+from gateway.pipeline.limiting import AppliedLimiter, LimitPolicy, key_function
+
+pytestmark = pytest.mark.anyio
+
+
+class Quota:
+    """A limiter with a fixed answer, which notes what it was asked."""
+
+    def __init__(self, *, is_allowed: bool = True, limit: int = 10, remaining: int = 9, **more: float) -> None:
+        more = {"reset_s": 30.2, **more}
+        self.decision = Decision(is_allowed=is_allowed, limit=limit, remaining=remaining, **more)
+        self.asked: list[tuple[str, int]] = []
+
+    async def acquire(self, key: str, cost: int) -> Decision:
+        self.asked.append((key, cost))
+        return self.decision
+
+
+class Down(Quota):
+    async def acquire(self, key: str, cost: int) -> Decision:
+        raise ConnectionError("redis is down")
+
+
+@pytest.fixture
+def limits(place):
+    def make(*limiters: Quota, key: str = "client", is_optional: bool = False):
+        applied = [
+            AppliedLimiter(name=f"quota-{number}", key=key_function(key), limiter=each, is_optional=is_optional)
+            for number, each in enumerate(limiters)
+        ]
+        return place(LimitPolicy(applied), Stage.LIMIT)
+
+    return make
+
+
+def fields(exchange: Exchange) -> dict[str, str]:
+    return {name: value for name, value in exchange.response.headers.items() if name.startswith(("x-rate", "retry"))}
+
+
+async def test_what_is_allowed_tells_the_state_of_the_limit(gateway, limits):
+    quota = Quota()
+    exchange = await gateway.ask(limits(quota))
+    assert exchange.response.status == 200
+    assert fields(exchange) == {
+        "x-ratelimit-limit": "10",
+        "x-ratelimit-remaining": "9",
+        "x-ratelimit-reset": "31",
+    }
+    assert quota.asked == [("orders|192.0.2.1", 1)]
+
+
+async def test_what_is_too_much_is_429_with_retry_after(gateway, limits):
+    """RFC 6585 section 4."""
+    exchange = await gateway.ask(limits(Quota(is_allowed=False, remaining=-3, retry_after_s=2.1)))
+    assert exchange.response.status == 429
+    assert fields(exchange) == {
+        "retry-after": "3",
+        "x-ratelimit-limit": "10",
+        "x-ratelimit-remaining": "0",
+        "x-ratelimit-reset": "31",
+    }
+    assert exchange.error.plugin == "quota-0"
+    assert gateway.service.asked == []
+
+
+async def test_the_tightest_limit_is_told(gateway, limits):
+    exchange = await gateway.ask(limits(Quota(limit=5, remaining=4), Quota(limit=2, remaining=1), Quota()))
+    assert fields(exchange)["x-ratelimit-limit"] == "2"
+
+
+async def test_one_refusal_refuses_and_the_rest_is_not_asked(gateway, limits):
+    first, second, third = Quota(), Quota(is_allowed=False), Quota()
+    assert (await gateway.ask(limits(first, second, third))).response.status == 429
+    assert [len(each.asked) for each in (first, second, third)] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1.0])
+async def test_a_limiter_cannot_break_its_own_refusal(gateway, limits, value):
+    exchange = await gateway.ask(limits(Quota(is_allowed=False, reset_s=value, retry_after_s=value)))
+    assert exchange.response.status == 429
+    assert int(fields(exchange)["x-ratelimit-reset"]) >= 0
+
+
+async def test_without_limiters_it_is_free(gateway, limits):
+    assert gateway.compile(limits()).handler is gateway.service
+
+
+async def test_a_limiter_that_fails_fails_the_exchange(gateway, limits, caplog):
+    exchange = await gateway.ask(limits(Down()))
+    assert exchange.response.status == 500
+    assert gateway.service.asked == []
+
+
+async def test_a_limiter_that_may_fail_is_left_out_when_it_does(gateway, limits, caplog):
+    """``onError: allow``: a limit that cannot be counted must not close the shop, if the operator says so."""
+    quota = Quota()
+    exchange = await gateway.ask(limits(Down(), quota, is_optional=True))
+    assert exchange.response.status == 200
+    assert fields(exchange)["x-ratelimit-limit"] == "10"
+    assert "limiter 'quota-0' failed and was skipped" in caplog.text
+
+
+async def test_if_all_limiters_fail_that_may_nothing_is_told(gateway, limits, caplog):
+    exchange = await gateway.ask(limits(Down(), is_optional=True))
+    assert (exchange.response.status, fields(exchange)) == (200, {})
+
+
+async def test_a_refusal_is_no_failure(gateway, limits):
+    class Strict(Quota):
+        async def acquire(self, key: str, cost: int) -> Decision:
+            raise GatewayError(ErrorType.UNAVAILABLE, "try later")
+
+    assert (await gateway.ask(limits(Strict(), is_optional=True))).response.status == 503
+
+
+async def test_a_task_is_needed_only_if_a_limiter_waits(gateway, limits):
+    quota = Quota()
+    assert gateway.compile(limits(quota)).needs_task
+    quota.waits = False  # type: ignore[attr-defined]  # what a component may say
+    assert not gateway.compile(limits(quota)).needs_task
+
+
+# Whose quota.
+
+
+def whose(key: str, *, client: str = "192.0.2.1", principal: Principal | None = None, **headers: str) -> str:
+    exchange = Exchange(Request("GET", "/", client=client, headers=Headers.of(headers.items())), None)  # type: ignore[arg-type]  # never answered
+    exchange.principal = principal
+    return key_function(key)(exchange)
+
+
+def test_by_address():
+    assert whose("client") == "192.0.2.1"
+    assert whose("client", client="") == ""
+
+
+def test_an_ipv6_client_counts_by_its_network():
+    """RFC 6177: a subscriber has at least a /64, and so any number of addresses."""
+    one, same = whose("client", client="2001:db8:1:2::1"), whose("client", client="2001:db8:1:2:ffff::9")
+    assert one == same == "2001:db8:1:2::"
+    assert whose("client", client="2001:db8:1:3::1") != one
+    assert whose("client", client="fe80::1%eth0") == "fe80::"
+
+
+def test_ipv4_clients_of_a_socket_for_both_do_not_share_one_quota():
+    """RFC 4291 section 2.5.5.2: they come as ``::ffff:a.b.c.d``, all of one /64."""
+    assert whose("client", client="::ffff:192.0.2.1") == "192.0.2.1"
+    assert whose("client", client="::ffff:192.0.2.2") == "192.0.2.2"
+
+
+def test_what_is_no_address_counts_as_it_is():
+    assert whose("client", client="unix:") == "unix:"
+
+
+def test_by_principal_else_by_address():
+    assert whose("principal", principal=Principal(subject="jo", provider="jwt")) == "jwt:jo"
+    assert whose("principal") == "192.0.2.1"
+
+
+def test_by_route():
+    assert whose("route") == ""
+
+
+def test_by_header_else_by_address():
+    assert whose("header:X-Api-Key", **{"x-api-key": "abc"}) == "abc"
+    assert whose("header:X-Api-Key") == "192.0.2.1"
+
+
+def test_a_header_of_any_length_makes_a_short_key():
+    """What a limiter keeps for each key must be bounded, and clients choose what they send."""
+    long, other = whose("header:x", x="a" * 60_000), whose("header:x", x="a" * 59_999)
+    assert len(long) < 100
+    assert long != other
+    assert whose("header:x", x="a" * 60_000) == long
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(ValueError, match="not a limit key"):
+        key_function("ip")
