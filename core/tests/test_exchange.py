@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request, Response, Route, Waiter
-from gateway.pipeline import CompiledRoute, Containment
+from gateway.pipeline import CompiledRoute, Containment, Observers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -58,7 +58,7 @@ def compiled(handler: Handler, *, needs_task: bool = False, observer: Notes | No
         route=ROUTE,
         handler=handler,
         needs_task=needs_task,
-        observers=[observer] if observer is not None else [],
+        observers=Observers([observer] if observer is not None else [], lambda traceback: None),
         containment=Containment(lambda traceback: None),
         on_finish=lambda: None,
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.config import Configuration, Configured, ConfiguredRule
     from gateway.errors import Problem
     from gateway.exchange import Exchange, Handler, Request, Response
-    from gateway.interfaces import Adapter, Connector, Observer
+    from gateway.interfaces import Adapter, Connector
     from gateway.runtime.components import Component, ComponentStore
     from gateway.services.directory import ServiceDirectory
 

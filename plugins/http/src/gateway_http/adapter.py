@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from typing import TYPE_CHECKING
 
 from gateway.interfaces import Listener
-
 from gateway_http.client_connection import ClientConnection
 from gateway_http.forwarding import Hop, TrustedProxies
 from gateway_http.tls import client_context
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from gateway import BuildContext
-
     from gateway_http.config import FrontendHttpConfig
 
 __all__ = ["HttpAdapter"]

@@ -17,11 +17,11 @@ import math
 import re
 import time
 from random import getrandbits
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import httptools
-from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request
 
+from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request
 from gateway_http.fields import HOP_BY_HOP, METHODS, STATUS_LINES, status_line
 from gateway_http.forwarding import FORWARDING_FIELDS, Hop, forwarded_client, forwarded_scheme
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from gateway import Forwarding, Response
     from gateway.interfaces import Tunnel
-
     from gateway_http.adapter import HttpAdapter
 
 __all__ = ["ClientConnection"]
@@ -170,6 +169,7 @@ class ClientConnection(asyncio.Protocol):
     # asyncio's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with a connection; asyncio calls it once."""
         self._transport = transport  # type: ignore[assignment]  # listeners are stream sockets
         peer = transport.get_extra_info("peername")
         adapter = self._adapter
@@ -181,6 +181,7 @@ class ClientConnection(asyncio.Protocol):
             self._write_refusal(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n")
 
     def data_received(self, data: bytes) -> None:
+        """Take what arrived."""
         if self._exchange is None and self._tunnel is None:
             if self._is_lingering:
                 return
@@ -197,6 +198,7 @@ class ClientConnection(asyncio.Protocol):
             self._hold(data)
 
     def eof_received(self) -> bool:
+        """The other side sends no more; returns whether this side stays open."""
         if self._tunnel is not None:
             self._tunnel.write_eof()
             return self._scheme == "http"
@@ -205,6 +207,7 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End with a connection; asyncio calls it once."""
         self._is_lost = True
         self.deadline_s = math.inf
         self._adapter.forget(self)
@@ -225,6 +228,7 @@ class ClientConnection(asyncio.Protocol):
         exchange.finish(self._sent, error)
 
     def pause_writing(self) -> None:
+        """The other side is slow: have the source of what is being sent wait."""
         self._is_writing_paused = True
         if self._exchange is None and not self._is_reading_paused:
             # A client that takes no answers gets no more requests served either.
@@ -238,6 +242,7 @@ class ClientConnection(asyncio.Protocol):
             self._response_body.pause()
 
     def resume_writing(self) -> None:
+        """The other side caught up."""
         self._is_writing_paused = False
         self._unsent = 0
         self.deadline_s = math.inf
@@ -294,7 +299,7 @@ class ClientConnection(asyncio.Protocol):
                 return
 
     def _end_in_pieces(self, data: bytes) -> int:
-        """Find the end of a head or chunk whose last bytes may have come before ``data``; 0 or less if it is not here."""
+        """Find the end of a head or chunk that may have begun before ``data``; 0 or less if it is not here."""
         found = (self._tail + data).find(END_OF_HEAD)
         return found + 4 - len(self._tail) if found >= 0 else 0
 
@@ -397,9 +402,11 @@ class ClientConnection(asyncio.Protocol):
     # The parser's side.
 
     def on_url(self, url: bytes) -> None:
+        """Take a piece of the request target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head, or of the trailer."""
         name = name.lower()
         special = _SPECIAL.get(name)
         if special is None:
@@ -411,9 +418,11 @@ class ClientConnection(asyncio.Protocol):
             special(self, name, value)
 
     def on_headers_complete(self) -> None:
+        """The head is whole."""
         self._is_head_done = True
 
     def on_body(self, data: bytes) -> None:
+        """Take a piece of the body that the parser took apart."""
         self._received += len(data)
         limit = self._adapter.max_request_size
         if limit and self._received > limit:
@@ -426,6 +435,7 @@ class ClientConnection(asyncio.Protocol):
             self._small_body.append(data)
 
     def on_message_complete(self) -> None:
+        """The message is whole."""
         self._is_complete = True
 
     # Special fields. Called with the lower-case name.
@@ -679,12 +689,14 @@ class ClientConnection(asyncio.Protocol):
     # gateway.interfaces.BodyProducer: the request body.
 
     def pause_body(self) -> None:
+        """Stop reading from the other side for now."""
         if not self._expects_continue and not self._is_reading_paused:
             self._is_reading_paused = True
             self.deadline_s = math.inf
             self._transport.pause_reading()
 
     def resume_body(self) -> None:
+        """Read on."""
         if self._expects_continue:
             self._expects_continue = False
             self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
@@ -704,11 +716,13 @@ class ClientConnection(asyncio.Protocol):
     # gateway.Responder.
 
     def inform(self, exchange: Exchange, status: int, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send an interim response (RFC 9110 section 15.2)."""
         if exchange is self._exchange and exchange.request.http_version == "1.1" and exchange.response is None:
             fields = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
             self._write_now(b"%b%b\r\n" % (status_line(status), fields))
 
     def respond(self, exchange: Exchange, response: Response) -> None:
+        """Send the response."""
         if exchange is not self._exchange:
             response.discard()
             return
@@ -727,47 +741,54 @@ class ClientConnection(asyncio.Protocol):
         if self._in_body:
             # Answered before the request was read: the rest of its body would be taken for the next request.
             self._close_after = True
-        request = exchange.request
-        parts = [STATUS_LINES.get(status) or status_line(status)]
+        has_body = exchange.request.method != "HEAD" and status not in _BODILESS_STATUSES
+        body = response.body
+        head = self._response_head(exchange, response, has_body=has_body)
+        if not has_body:
+            if not isinstance(body, bytes):
+                body.abort()
+            self._write_now(head)
+            self._finish()
+        elif isinstance(body, bytes):
+            self._sent = len(body)
+            self._outbox.write(self._transport, head + body)
+            self._finish()
+        else:
+            self._write_now(head)
+            self._response_body = body
+            body.attach(self)
+
+    def _response_head(self, exchange: Exchange, response: Response, *, has_body: bool) -> bytes:
+        """Return the head of a response, and note how its body is framed and whether the connection stays."""
+        request, body = exchange.request, response.body
+        length = len(body) if isinstance(body, bytes) else body.length
+        parts = [STATUS_LINES.get(response.status) or status_line(response.status)]
         for name, value in response.headers.pairs:
             parts += (name, b": ", value, b"\r\n")
-        parts += (b"x-request-id: ", request.id.encode(), b"\r\n")
-        body = response.body
-        has_body = request.method != "HEAD" and status not in _BODILESS_STATUSES
-        if isinstance(body, bytes):
-            if has_body:
-                parts.append(b"content-length: %d\r\n" % len(body))
-            elif request.method == "HEAD" and body and "content-length" not in response.headers:
-                parts.append(b"content-length: %d\r\n" % len(body))
-        elif has_body:
-            self._is_chunking = False
-            if body.length is not None:
-                parts.append(b"content-length: %d\r\n" % body.length)
-            elif request.http_version == "1.1":
-                self._is_chunking = True
-                parts.append(b"transfer-encoding: chunked\r\n")
-            else:
-                self._close_after = True
+        parts.append(f"x-request-id: {request.id}\r\n".encode())
+        self._is_chunking = False
+        if has_body:
+            parts.append(self._framing(length, request.http_version))
+        elif request.method == "HEAD" and length and "content-length" not in response.headers:
+            parts.append(b"content-length: %d\r\n" % length)
         if self._close_after or self._adapter.is_draining:
             self._close_after = True
             parts.append(b"connection: close\r\n")
         elif request.http_version == "1.0":
             parts.append(b"connection: keep-alive\r\n")
         parts.append(b"\r\n")
-        if isinstance(body, bytes):
-            if has_body and body:
-                parts.append(body)
-                self._sent = len(body)
-            self._outbox.write(self._transport, b"".join(parts))
-            self._finish()
-        elif has_body:
-            self._write_now(b"".join(parts))
-            self._response_body = body
-            body.attach(self)
-        else:
-            body.abort()
-            self._write_now(b"".join(parts))
-            self._finish()
+        return b"".join(parts)
+
+    def _framing(self, length: int | None, http_version: str) -> bytes:
+        """Return the field that says where the body ends (RFC 9112 section 6.3)."""
+        if length is not None:
+            return b"content-length: %d\r\n" % length
+        if http_version == "1.1":
+            self._is_chunking = True
+            return b"transfer-encoding: chunked\r\n"
+        # An HTTP/1.0 client knows no chunks: the end of the connection is the end of the body.
+        self._close_after = True
+        return b""
 
     def _respond_whole(self, exchange: Exchange, response: Response, body: bytes) -> None:
         """Send an ordinary response that is all there. What most requests get."""
@@ -793,6 +814,7 @@ class ClientConnection(asyncio.Protocol):
     # gateway.interfaces.BodySink: the response body.
 
     def body_data(self, chunk: bytes) -> None:
+        """Send a piece of the body."""
         self._sent += len(chunk)
         if self._is_chunking:
             self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
@@ -800,6 +822,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(chunk)
 
     def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
+        """The body is whole."""
         body, self._response_body = self._response_body, None
         if self._is_chunking:
             fields = b"".join([b"%b: %b\r\n" % pair for pair in trailers])
@@ -811,6 +834,7 @@ class ClientConnection(asyncio.Protocol):
         self._finish()
 
     def body_error(self, error: Exception) -> None:
+        """The body broke off: so does the message."""
         self._response_body = None
         self._cut(error)
 
@@ -855,7 +879,11 @@ class ClientConnection(asyncio.Protocol):
         self._is_reading_paused = False
         if pending:
             self._feed(pending)
-        if not self._is_reading_paused and not self._is_lost and not self._transport.is_closing():
+        self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        """Read on, unless what was pipelined led to another pause."""
+        if not (self._is_reading_paused or self._is_lost or self._transport.is_closing()):
             self._transport.resume_reading()
 
     def _refuse(self, error: GatewayError) -> None:
@@ -927,40 +955,44 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def tunnel_data(self, data: bytes) -> None:
+        """Send to the client."""
         self._sent += len(data)
         self._transport.write(data)
 
     def tunnel_eof(self) -> None:
+        """The service sends no more."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()
 
     def tunnel_lost(self) -> None:
+        """The connection to the service is gone."""
         self._transport.close()
 
     def tunnel_pause(self) -> None:
+        """The service is slow: read no more from the client."""
         self._transport.pause_reading()
 
     def tunnel_resume(self) -> None:
+        """The service caught up."""
         self._transport.resume_reading()
 
-
-_Special = "Callable[[ClientConnection, bytes, bytes], None]"
-
-_SPECIAL: dict[bytes, Any] = dict.fromkeys(HOP_BY_HOP, ClientConnection._on_hop_by_hop)
-_SPECIAL.update(dict.fromkeys(FORWARDING_FIELDS, ClientConnection._on_forwarding))
-_SPECIAL.update(
-    {
-        b"connection": ClientConnection._on_connection,
-        b"content-length": ClientConnection._on_content_length,
-        b"expect": ClientConnection._on_expect,
-        b"host": ClientConnection._on_host,
-        b"transfer-encoding": ClientConnection._on_transfer_encoding,
-        b"upgrade": ClientConnection._on_upgrade,
-        b"x-request-id": ClientConnection._on_request_id,
+    # Fields that are not simply passed on, each with the method that takes it.
+    SPECIAL_FIELDS: ClassVar[dict[bytes, Callable[[ClientConnection, bytes, bytes], None]]] = {
+        **dict.fromkeys(HOP_BY_HOP, _on_hop_by_hop),
+        **dict.fromkeys(FORWARDING_FIELDS, _on_forwarding),
+        b"connection": _on_connection,
+        b"content-length": _on_content_length,
+        b"expect": _on_expect,
+        b"host": _on_host,
+        b"transfer-encoding": _on_transfer_encoding,
+        b"upgrade": _on_upgrade,
+        b"x-request-id": _on_request_id,
     }
-)
+
+
+_SPECIAL = ClientConnection.SPECIAL_FIELDS
 
 
 def _remove_nominated(pairs: Pairs) -> frozenset[bytes]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Annotated, Literal
 
-from gateway import Config, Duration, Size
 from pydantic import Field, field_validator, model_validator
+
+from gateway import Config, Duration, Size
 
 __all__ = ["BackendHttpConfig", "BackendTlsConfig", "FrontendHttpConfig", "FrontendTlsConfig", "TlsVersion"]
 
@@ -17,13 +18,13 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class FrontendTlsConfig(Config):
     """TLS towards clients."""
 
-    enabled: bool = Field(True, description="Whether TLS is terminated.")
+    enabled: bool = Field(default=True, description="Whether TLS is terminated.")
     cert_file: str = Field(description="The certificate with its chain, PEM.")
     key_file: str = Field(description="Its private key, PEM, not encrypted.")
-    min_version: TlsVersion = Field("1.2", description="The oldest TLS version that is spoken.")
-    max_version: TlsVersion = Field("1.3", description="The newest TLS version that is spoken.")
+    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
+    max_version: TlsVersion = Field(default="1.3", description="The newest TLS version that is spoken.")
     port: Port | None = Field(
-        None, description="Serve TLS on this port beside plain HTTP on `port`; without it TLS takes `port`."
+        default=None, description="Serve TLS on this port beside plain HTTP on `port`; without it TLS takes `port`."
     )
 
     @model_validator(mode="after")
@@ -37,25 +38,31 @@ class FrontendTlsConfig(Config):
 class FrontendHttpConfig(Config):
     """HTTP towards clients."""
 
-    host: str = Field("0.0.0.0", description="The address to listen on.")  # noqa: S104 - the mission's default
-    port: Port = Field(8080, description="The port to listen on; 0 takes a free one.")
-    tls: FrontendTlsConfig | None = Field(None, description="TLS; absent is plain HTTP.")
+    host: str = Field(default="0.0.0.0", description="The address to listen on.")  # noqa: S104 - the mission's default
+    port: Port = Field(default=8080, description="The port to listen on; 0 takes a free one.")
+    tls: FrontendTlsConfig | None = Field(default=None, description="TLS; absent is plain HTTP.")
     read_timeout: Duration = Field(
-        30.0, description="Seconds for a whole request head, and for the next piece of a body."
+        default=30.0, description="Seconds for a whole request head, and for the next piece of a body."
     )
-    write_timeout: Duration = Field(30.0, description="Seconds a client may take nothing of a waiting response.")
-    idle_timeout: Duration = Field(75.0, description="Seconds a connection may rest between requests.")
-    max_request_size: Size = Field(10 * 1024 * 1024, description="The largest request body in bytes; 0 is unlimited.")
-    max_header_bytes: Size = Field(32768, description="The largest request head in bytes.", gt=0)
-    max_headers: int = Field(100, description="The most header fields of a request.", gt=0)
-    max_uri_bytes: Size = Field(8192, description="The longest request target in bytes.", gt=0)
+    write_timeout: Duration = Field(
+        default=30.0, description="Seconds a client may take nothing of a waiting response."
+    )
+    idle_timeout: Duration = Field(default=75.0, description="Seconds a connection may rest between requests.")
+    max_request_size: Size = Field(
+        default=10 * 1024 * 1024, description="The largest request body in bytes; 0 is unlimited."
+    )
+    max_header_bytes: Size = Field(default=32768, description="The largest request head in bytes.", gt=0)
+    max_headers: int = Field(default=100, description="The most header fields of a request.", gt=0)
+    max_uri_bytes: Size = Field(default=8192, description="The longest request target in bytes.", gt=0)
     max_connections: int = Field(
-        16384, description="The most open connections of a worker; more are refused with 503.", gt=0
+        default=16384, description="The most open connections of a worker; more are refused with 503.", gt=0
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="Addresses or networks (CIDR) whose X-Forwarded-* and Forwarded fields are believed."
+        default=(), description="Addresses or networks (CIDR) whose X-Forwarded-* and Forwarded fields are believed."
     )
-    via: str = Field("gateway", description="The pseudonym in Via fields.", pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+    via: str = Field(
+        default="gateway", description="The pseudonym in Via fields.", pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+    )
     forwarded: bool = Field(
         default=True, description="Whether services are sent `Forwarded` (RFC 7239) beside X-Forwarded-*."
     )
@@ -75,16 +82,18 @@ class FrontendHttpConfig(Config):
 class BackendTlsConfig(Config):
     """TLS towards services, for instances whose scheme is ``https``."""
 
-    enabled: bool = Field(True, description="Accepted for completeness; the scheme of an instance decides.")
-    insecure_skip_verify: bool = Field(False, description="Do not verify certificates. For tests only.")
-    server_name: str | None = Field(None, description="The name to ask for (SNI) and verify; default the address.")
-    root_ca_file: str | None = Field(
-        None, alias="rootCAFile", description="Trust these authorities, PEM, instead of the system's."
+    enabled: bool = Field(default=True, description="Accepted for completeness; the scheme of an instance decides.")
+    insecure_skip_verify: bool = Field(default=False, description="Do not verify certificates. For tests only.")
+    server_name: str | None = Field(
+        default=None, description="The name to ask for (SNI) and verify; default the address."
     )
-    client_cert_file: str | None = Field(None, description="The gateway's own certificate with its chain, PEM.")
-    client_key_file: str | None = Field(None, description="Its private key, PEM.")
-    min_version: TlsVersion = Field("1.2", description="The oldest TLS version that is spoken.")
-    max_version: TlsVersion = Field("1.3", description="The newest TLS version that is spoken.")
+    root_ca_file: str | None = Field(
+        default=None, alias="rootCAFile", description="Trust these authorities, PEM, instead of the system's."
+    )
+    client_cert_file: str | None = Field(default=None, description="The gateway's own certificate with its chain, PEM.")
+    client_key_file: str | None = Field(default=None, description="Its private key, PEM.")
+    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
+    max_version: TlsVersion = Field(default="1.3", description="The newest TLS version that is spoken.")
 
     @model_validator(mode="after")
     def _whole_pairs(self) -> BackendTlsConfig:
@@ -100,15 +109,21 @@ class BackendTlsConfig(Config):
 class BackendHttpConfig(Config):
     """HTTP towards services."""
 
-    max_idle_conns: int = Field(1024, description="The most idle connections of a worker, over all instances.", ge=0)
-    max_idle_conns_per_host: int = Field(256, description="The most idle connections to one instance.", ge=0)
-    max_conns_per_host: int = Field(0, description="The most connections to one instance; 0 is unlimited.", ge=0)
-    idle_conn_timeout: Duration = Field(60.0, description="Seconds an idle connection is kept.")
-    keep_alive: bool = Field(default=True, description="Whether connections are kept for the next request.")
-    keep_alive_timeout: Duration = Field(30.0, description="Seconds between TCP keep-alive probes; 0 sends none.")
-    dial_timeout: Duration = Field(10.0, description="Seconds to connect, TLS included.", gt=0)
-    response_header_timeout: Duration = Field(
-        30.0, description="Seconds to a response head where the rule says no `timeout`; 0 is no limit."
+    max_idle_conns: int = Field(
+        default=1024, description="The most idle connections of a worker, over all instances.", ge=0
     )
-    max_response_header_bytes: Size = Field(65536, description="The largest response head in bytes.", gt=0)
+    max_idle_conns_per_host: int = Field(default=256, description="The most idle connections to one instance.", ge=0)
+    max_conns_per_host: int = Field(
+        default=0, description="The most connections to one instance; 0 is unlimited.", ge=0
+    )
+    idle_conn_timeout: Duration = Field(default=60.0, description="Seconds an idle connection is kept.")
+    keep_alive: bool = Field(default=True, description="Whether connections are kept for the next request.")
+    keep_alive_timeout: Duration = Field(
+        default=30.0, description="Seconds between TCP keep-alive probes; 0 sends none."
+    )
+    dial_timeout: Duration = Field(default=10.0, description="Seconds to connect, TLS included.", gt=0)
+    response_header_timeout: Duration = Field(
+        default=30.0, description="Seconds to a response head where the rule says no `timeout`; 0 is no limit."
+    )
+    max_response_header_bytes: Size = Field(default=65536, description="The largest response head in bytes.", gt=0)
     tls: BackendTlsConfig = Field(default_factory=BackendTlsConfig, description="TLS towards instances.")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from gateway import ErrorType, GatewayError
-
 from gateway_http.fields import IDEMPOTENT_METHODS
 from gateway_http.pool import InstancePool
 from gateway_http.service_connection import ServiceConnection, StaleConnection
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway import BuildContext, Exchange, Instance, Response
-
     from gateway_http.config import BackendHttpConfig
 
 __all__ = ["HttpConnector"]
@@ -115,7 +113,7 @@ class HttpConnector:
             for instance in [instance for instance, pool in self._pools.items() if pool.is_empty]:
                 del self._pools[instance]
 
-    async def __aenter__(self) -> HttpConnector:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

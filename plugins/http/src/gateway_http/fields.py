@@ -35,7 +35,9 @@ BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "PROP
 """Methods that anticipate no content: no ``Content-Length: 0`` is sent with them (RFC 9110 section 8.6)."""
 
 STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus if status.value >= 100
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in HTTPStatus
+    if status.value >= 100
 }
 
 

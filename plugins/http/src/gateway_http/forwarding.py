@@ -91,7 +91,7 @@ class Hop:
         )
         return Forwarding([*pairs, *(pair for pair in inbound if pair[0] in (b"x-real-ip", b"x-forwarded-port"))])
 
-    def _pairs(  # noqa: PLR0913 - one for each field
+    def _pairs(
         self, host: bytes, asked_host: bytes, scheme: bytes, chain: list[bytes], forwarded: list[bytes]
     ) -> Pairs:
         pairs = [

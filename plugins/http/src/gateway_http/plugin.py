@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway import AdapterRegistration, BuildContext, ConnectorRegistration, hookimpl
-
 from gateway_http.config import BackendHttpConfig, FrontendHttpConfig
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             build=build_adapter,
             path="frontend.http",
             default_on=True,
+            zero_config={"frontend": {"http": {"host": "127.0.0.1"}}},
         ),
         ConnectorRegistration(
             name="http",

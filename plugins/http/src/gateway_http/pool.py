@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Waiter
 
-from gateway_http.service_connection import ServiceConnection
-
 if TYPE_CHECKING:
     from gateway import Instance
-
     from gateway_http.connector import HttpConnector
+    from gateway_http.service_connection import ServiceConnection
 
 __all__ = ["InstancePool"]
 
@@ -186,5 +184,3 @@ class InstancePool:
             f"<InstancePool {self.instance.id}: {len(self.idle)} idle of {len(self._connections)}, "
             f"{len(self._waiting)} waiting>"
         )
-
-

@@ -13,15 +13,14 @@ import time
 from typing import TYPE_CHECKING
 
 import httptools
-from gateway import Body, ErrorType, GatewayError, Headers, Response, Waiter
 
+from gateway import Body, ErrorType, GatewayError, Headers, Response, Waiter
 from gateway_http.fields import BODILESS_METHODS, HOP_BY_HOP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway import Exchange
-
     from gateway_http.pool import InstancePool
 
 __all__ = ["ServiceConnection", "StaleConnection"]
@@ -33,7 +32,7 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _UNFORWARDED = HOP_BY_HOP | _FRAMING
 
 
-class StaleConnection(Exception):  # noqa: N818 - not a failure: the pool tries another connection
+class StaleConnection(Exception):
     """A kept connection was closed by the service before the response began."""
 
 
@@ -176,7 +175,9 @@ class ServiceConnection(asyncio.Protocol):
     def _send_streaming(self, parts: list[bytes], body: Body) -> None:
         self._is_chunked = body.length is None
         parts.append(
-            b"transfer-encoding: chunked\r\n\r\n" if body.length is None else b"content-length: %d\r\n\r\n" % body.length
+            b"transfer-encoding: chunked\r\n\r\n"
+            if body.length is None
+            else b"content-length: %d\r\n\r\n" % body.length
         )
         self._outbox.flush()
         self._transport.write(b"".join(parts))
@@ -194,6 +195,7 @@ class ServiceConnection(asyncio.Protocol):
     # gateway.interfaces.BodySink: the request body.
 
     def body_data(self, chunk: bytes) -> None:
+        """Send a piece of the body."""
         if self._is_sending:
             if self._is_chunked:
                 self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
@@ -203,6 +205,7 @@ class ServiceConnection(asyncio.Protocol):
                 self.deadline_s = time.monotonic() + self._timeout_s
 
     def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
+        """The body is whole."""
         if self._is_sending and self._is_chunked:
             fields = b"".join([b"%b: %b\r\n" % pair for pair in trailers])
             self._transport.write(b"0\r\n%b\r\n" % fields)
@@ -212,6 +215,7 @@ class ServiceConnection(asyncio.Protocol):
             self._release()
 
     def body_error(self, error: Exception) -> None:
+        """The body broke off: so does the message."""
         self._request_body = None
         self._is_sending = False
         # The service must not take what it has for the whole: only a cut connection tells it so.
@@ -226,12 +230,14 @@ class ServiceConnection(asyncio.Protocol):
             body.abort()
 
     def pause_writing(self) -> None:
+        """The other side is slow: have the source of what is being sent wait."""
         if self._tunnel is not None:
             self._tunnel.pause_client()
         elif self._request_body is not None:
             self._request_body.pause()
 
     def resume_writing(self) -> None:
+        """The other side caught up."""
         if self._tunnel is not None:
             self._tunnel.resume_client()
         elif self._request_body is not None:
@@ -240,10 +246,12 @@ class ServiceConnection(asyncio.Protocol):
     # asyncio's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with a connection; asyncio calls it once."""
         self._transport = transport  # type: ignore[assignment]  # connections are stream sockets
         self.is_usable = True
 
     def data_received(self, data: bytes) -> None:
+        """Take what arrived."""
         if self._tunnel is not None:
             self._tunnel.receive(data)
             return
@@ -252,22 +260,8 @@ class ServiceConnection(asyncio.Protocol):
             self.is_usable = False
             self._transport.abort()
             return
-        remaining = self._raw_remaining
-        if remaining:
-            if len(data) > remaining:
-                self._is_closing = self._is_special = True
-                data = data[:remaining]
-            self._raw_remaining = remaining = remaining - len(data)
-            body = self._body
-            assert body is not None  # noqa: S101 - set with _raw_remaining
-            if remaining:
-                if self._timeout_s is not None and not self._is_reading_paused:
-                    self.deadline_s = time.monotonic() + self._timeout_s
-                body.feed(data)
-            else:
-                self._parser = httptools.HttpResponseParser(self)
-                body.feed(data)
-                self._complete()
+        if self._raw_remaining:
+            self._take_raw(data)
             return
         try:
             self._parser.feed_data(data)
@@ -277,26 +271,53 @@ class ServiceConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._fail(_bad_gateway(f"sent a malformed response: {error}"))
             return
-        if not self._has_response:
-            if not self._is_head_done:
-                self._is_special = True
-                self._head_bytes += len(data)
-                if self._head_bytes > self._pool.max_response_header_bytes:
-                    self._fail(_bad_gateway("sent a response head that is too large"))
-                return
-            if self._is_complete and not self._is_special:
-                self._deliver_whole()
+        if self._has_response:
+            if self._is_complete:
+                self._complete()
             else:
-                self._deliver()
-        elif self._is_complete:
+                self._extend_deadline()
+        elif not self._is_head_done:
+            self._await_head(len(data))
+        elif self._is_complete and not self._is_special:
+            self._deliver_whole()
+        else:
+            self._deliver()
+
+    def _take_raw(self, data: bytes) -> None:
+        """Take a piece of a body whose length is known and validated: no parser needed."""
+        if len(data) > self._raw_remaining:
+            # Bytes behind the response: whatever they are, the next response must not begin with them.
+            self._is_closing = self._is_special = True
+            data = data[: self._raw_remaining]
+        self._raw_remaining -= len(data)
+        body = self._body
+        assert body is not None  # noqa: S101 - set with _raw_remaining
+        if self._raw_remaining:
+            self._extend_deadline()
+            body.feed(data)
+        else:
+            self._parser = httptools.HttpResponseParser(self)
+            body.feed(data)
             self._complete()
-        elif self._timeout_s is not None and not self._is_reading_paused:
+
+    def _await_head(self, received_bytes: int) -> None:
+        """The head is not whole yet."""
+        self._is_special = True
+        self._head_bytes += received_bytes
+        if self._head_bytes > self._pool.max_response_header_bytes:
+            self._fail(_bad_gateway("sent a response head that is too large"))
+
+    def _extend_deadline(self) -> None:
+        """Something came, so the instance gets its time again, unless it is us who do not read."""
+        if self._timeout_s is not None and not self._is_reading_paused:
             self.deadline_s = time.monotonic() + self._timeout_s
 
     def eof_received(self) -> bool:
+        """The other side sends no more; returns whether this side stays open."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End with a connection; asyncio calls it once."""
         was_usable, self.is_usable = self.is_usable, False
         self.deadline_s = math.inf
         self._pool.forget(self, was_idle=was_usable)
@@ -332,6 +353,7 @@ class ServiceConnection(asyncio.Protocol):
     # The parser's side.
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head, or of the trailer."""
         name = name.lower()
         if name in _UNFORWARDED:
             if name == b"content-length":
@@ -349,6 +371,7 @@ class ServiceConnection(asyncio.Protocol):
             self._pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """The head is whole."""
         parser = self._parser
         status = self._status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
@@ -363,6 +386,7 @@ class ServiceConnection(asyncio.Protocol):
                 self._is_closing = self._is_special = True
 
     def on_body(self, data: bytes) -> None:
+        """Take a piece of the body that the parser took apart."""
         body = self._body
         if body is None:
             self._chunks.append(data)
@@ -370,6 +394,7 @@ class ServiceConnection(asyncio.Protocol):
             body.feed(data)
 
     def on_message_complete(self) -> None:
+        """The message is whole."""
         if self._is_complete:
             # A second message behind the first: what a split response looks like.
             self._is_closing = self._is_special = True
@@ -509,12 +534,14 @@ class ServiceConnection(asyncio.Protocol):
     # gateway.interfaces.BodyProducer: the response body.
 
     def pause_body(self) -> None:
+        """Stop reading from the other side for now."""
         if not self._is_reading_paused:
             self._is_reading_paused = True
             self.deadline_s = math.inf
             self._transport.pause_reading()
 
     def resume_body(self) -> None:
+        """Read on."""
         if self._is_reading_paused:
             self._is_reading_paused = False
             if self._timeout_s is not None:
@@ -522,6 +549,7 @@ class ServiceConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def abort_body(self) -> None:
+        """Nobody wants the rest of the body."""
         self._body = None
         self.abort()
 
@@ -554,6 +582,7 @@ class ServiceTunnel:
         self._is_lost = False
 
     def attach(self, client: TunnelEnd) -> None:
+        """Send to ``client`` from now on, beginning with what came early."""
         self._client = client
         early, self._early = self._early, b""
         if early:
@@ -562,21 +591,26 @@ class ServiceTunnel:
             client.tunnel_lost()
 
     def write(self, data: bytes) -> None:
+        """Send to the service."""
         self._transport.write(data)
 
     def write_eof(self) -> None:
+        """The client sends no more."""
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()
 
     def pause(self) -> None:
+        """The client is slow: read no more from the service."""
         self._transport.pause_reading()
 
     def resume(self) -> None:
+        """The client caught up."""
         self._transport.resume_reading()
 
     def abort(self) -> None:
+        """Drop the connection."""
         self._transport.abort()
 
     # The connection's side.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway import BuildContext
-
     from gateway_http.config import BackendTlsConfig, FrontendTlsConfig
 
 __all__ = ["client_context", "service_context"]
