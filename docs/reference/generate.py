@@ -51,9 +51,9 @@ has a key of its own for it. Other spellings of its keys: {aliases}.
 """
 
 RESERVED = """
-Every block of a plugin also takes `enabled` (`true` unless it says otherwise), and that of a policy takes `onError`:
-`deny`, the default, or `allow`, with which its failure does not fail the request, as long as nothing further in has
-run. Policies that decide about access cannot be allowed to fail. A plugin's block stands in one of the core's
+Every block of a plugin also takes `enabled` (`true` unless it says otherwise), and that of a policy or a limiter takes
+`onError`: `deny`, the default, or `allow`, with which its failure does not fail the request, as long as nothing further
+in has run. What decides about access cannot be allowed to fail. A plugin's block stands in one of the core's
 (`frontend`, `backend`, `registry`, `auth`, `middleware`, `plugins`) or beside them, as the plugin says.
 """
 

@@ -7,12 +7,14 @@ import re
 import socket
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Self
 
-__all__ = ["Answer", "Client", "MalformedAnswer", "send_pieces"]
+__all__ = ["Answer", "Client", "MalformedAnswer", "cut_at", "send_pieces"]
 
 PIECE_PAUSE_S = 0.001
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-9][0-9][0-9]) [\x20-\x7e]*")
@@ -42,13 +44,13 @@ class Client:
         timeout_s: Seconds to wait for anything.
     """
 
-    def __init__(self, port: int, timeout_s: float = 5.0) -> None:
+    def __init__(self, port: int, timeout_s: float = 1.5) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.is_closed_by_peer = False
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,4 +162,4 @@ def send_pieces(client: Client, pieces: Iterable[bytes]) -> None:
 def cut_at(data: bytes, places: Sequence[int]) -> list[bytes]:
     """Cut data at places, which are in order."""
     bounds = [0, *places, len(data)]
-    return [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(bounds)]

@@ -233,7 +233,9 @@ class Service:
             script(connection, request)
             return
         body = connection.read_body(request)
-        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (0 if request.method == b"HEAD" else len(body)))
+        connection.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (0 if request.method == b"HEAD" else len(body))
+        )
         if request.method != b"HEAD":
             connection.send(body)
 

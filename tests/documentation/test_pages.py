@@ -114,9 +114,14 @@ def test_python_on_a_page_is_run_by_a_test(block):
         return
     file = ROOT / block.notes["from"]
     assert file.name in TESTS, "no test runs the file this is cut from"
-    lines, count = file.read_text().splitlines(), block.text.count("\n")
-    windows = ("\n".join(lines[start : start + count]) for start in range(len(lines)))
-    assert block.text.rstrip("\n") in map(textwrap.dedent, windows), f"this is not in {block.notes['from']}"
+    lines, wanted = code_lines(file.read_text()), code_lines(block.text)
+    windows = ("\n".join(lines[start : start + len(wanted)]) for start in range(len(lines)))
+    assert "\n".join(wanted) in map(textwrap.dedent, windows), f"this is not in {block.notes['from']}"
+
+
+def code_lines(text):
+    """Return the lines without empty ones, of which a page may have more or fewer."""
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def anchors_of(page):

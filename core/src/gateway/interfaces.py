@@ -291,6 +291,10 @@ class Tunnel(Protocol):
 
     on_close: Callable[[], None] | None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection to the service is gone."""
+
     def attach(self, client: TunnelEnd) -> None:
         """Begin to pass on what the service sends, starting with what it sent already."""
 

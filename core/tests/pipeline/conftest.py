@@ -74,7 +74,7 @@ class Gateway:
             if exchange.response is not None:
                 return exchange
             await asyncio.sleep(0)
-        raise AssertionError("no answer")  # noqa: TRY003 - says it all
+        raise AssertionError("no answer")
 
     def _finish(self) -> None:
         self.finished += 1

@@ -131,7 +131,9 @@ async def test_a_task_is_needed_only_if_an_authenticator_waits(gateway, auth):
 
 # skipPaths.
 
-SKIPPING = RouteAuth(required=True, skip_paths=(parse_skip_path("/orders/public/*"), parse_skip_path("/orders/caf%c3%a9")))
+SKIPPING = RouteAuth(
+    required=True, skip_paths=(parse_skip_path("/orders/public/*"), parse_skip_path("/orders/caf%c3%a9"))
+)
 
 
 @pytest.mark.parametrize("path", ["/orders/public", "/orders/public/", "/orders/public/a/b", "/orders/caf%C3%A9/x"])

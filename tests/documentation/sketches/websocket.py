@@ -49,6 +49,10 @@ class MeasuredTunnel:
         self._frames = FrameSizes()
         self._max_bytes = max_bytes
 
+    @property
+    def is_over(self) -> bool:
+        return self._service.is_over
+
     def attach(self, client: TunnelEnd) -> None:
         self._client = client
         self._service.attach(client)

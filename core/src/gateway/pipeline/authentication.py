@@ -59,16 +59,12 @@ class AuthenticationPolicy:
     async def _identify(self, exchange: Exchange) -> None:
         for name, challenge, authenticator in self._authenticators:
             try:
-                principal = await authenticator.authenticate(exchange.request)
+                principal = _checked(name, await authenticator.authenticate(exchange.request))
             except Unauthorized as error:
                 raise _challenged(error, name, challenge) from error
-            if isinstance(principal, Principal):
+            if principal is not None:
                 exchange.principal = principal
                 return
-            if principal is not None:
-                # Above all not a False that was meant as a no.
-                msg = f"authenticator {name!r} returned {principal!r} instead of a Principal or None"
-                raise TypeError(msg)
         if self._is_required:
             raise Unauthorized(challenge=self._challenge)
 
@@ -107,6 +103,14 @@ class ScopePolicy:
             return await next(exchange)
 
         return check
+
+
+def _checked(authenticator: str, found: object) -> Principal | None:
+    """Return who was found, which must not be a ``False`` that was meant as a no."""
+    if found is None or isinstance(found, Principal):
+        return found
+    msg = f"authenticator {authenticator!r} returned {found!r} instead of a Principal or None"
+    raise TypeError(msg)
 
 
 def _challenged(error: Unauthorized, plugin: str, challenge: str) -> Unauthorized:

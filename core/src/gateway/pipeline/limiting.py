@@ -77,7 +77,11 @@ class LimitPolicy:
                 except Exception:
                     if not applied.is_optional:
                         raise
-                    _log_failure(applied, exchange)
+                    logger.exception(
+                        "limiter %r failed and was skipped (onError: allow)",
+                        applied.name,
+                        extra={"request_id": exchange.request.id, "route": route.id},
+                    )
                     continue
                 if not decision.is_allowed:
                     raise RateLimited(decision.retry_after_s, headers=_fields(decision), plugin=applied.name)
@@ -145,14 +149,6 @@ def _fields(decision: Decision) -> list[tuple[bytes, bytes]]:
         # max() takes its first argument over a NaN.
         (b"x-ratelimit-reset", b"%d" % math.ceil(min(max(0.0, decision.reset_s), MAX_RESET_S))),
     ]
-
-
-def _log_failure(applied: AppliedLimiter, exchange: Exchange) -> None:
-    logger.exception(
-        "limiter %r failed and was skipped (onError: allow)",
-        applied.name,
-        extra={"request_id": exchange.request.id, "route": exchange.route.id},
-    )
 
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from gateway.interfaces import Instance
 
@@ -28,23 +29,23 @@ class Service:
         available: The healthy ones that take traffic; a new tuple whenever something changed, never changed in place.
     """
 
-    __slots__ = ("_by_identity", "_published", "_refused", "available", "instances", "name")
+    __slots__ = ("__weakref__", "_by_identity", "_published", "_refused", "available", "instances", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.instances: tuple[Instance, ...] = ()
         self.available: tuple[Instance, ...] = ()
         self._by_identity: dict[_Identity, Instance] = {}
-        self._published: dict[str, Sequence[Endpoint]] = {}
+        self._published: dict[str, tuple[Endpoint, ...]] = {}
         self._refused: set[_Identity] = set()
 
     def publish(self, provider: str, endpoints: Sequence[Endpoint]) -> bool:
         """Take over what ``provider`` says about this service; returns whether anything changed."""
-        before = self._published.get(provider, ())
-        if tuple(before) == tuple(endpoints):
+        endpoints = tuple(endpoints)
+        if self._published.get(provider, ()) == endpoints:
             return False
         if endpoints:
-            self._published[provider] = tuple(endpoints)
+            self._published[provider] = endpoints
         else:
             self._published.pop(provider, None)
         self._rebuild()
@@ -59,6 +60,14 @@ class Service:
             self._refused.discard(identity)
         else:
             self._refused.add(identity)
+        self._rebuild()
+        return True
+
+    def forget_marks(self) -> bool:
+        """Forget what health checkers said; returns whether anything changed."""
+        if not self._refused:
+            return False
+        self._refused.clear()
         self._rebuild()
         return True
 
@@ -100,11 +109,16 @@ class ServiceDirectory:
     """
 
     def __init__(self, changed: Callable[[Service], None] | None = None) -> None:
-        self._services: dict[str, Service] = {}
+        # Routes hold the services they need, and the directory those that have instances; the others are forgotten.
+        self._services: WeakValueDictionary[str, Service] = WeakValueDictionary()
+        self._populated: set[Service] = set()
         self._changed = changed
 
     def service(self, name: str) -> Service:
-        """Return the service called ``name``, without instances as long as nobody publishes any."""
+        """Return the service called ``name``, without instances as long as nobody publishes any.
+
+        It is the same one for as long as somebody holds it or it has instances.
+        """
         service = self._services.get(name)
         if service is None:
             service = self._services[name] = Service(name)
@@ -121,7 +135,7 @@ class ServiceDirectory:
 
     def publish(self, provider: str, snapshot: Mapping[str, Sequence[Endpoint]]) -> None:
         """Replace everything ``provider`` published before by ``snapshot``."""
-        for name in {*snapshot, *self._services}:
+        for name in {*snapshot, *(service.name for service in self._populated)}:
             service = self.service(name)
             if service.publish(provider, snapshot.get(name, ())):
                 logger.info(
@@ -139,7 +153,9 @@ class ServiceDirectory:
 
     def take_over(self, name: str, endpoints: Sequence[Endpoint], refused: frozenset[_Identity]) -> None:
         """Copy a service of the control plane; in workers."""
-        self.service(name).take_over(endpoints, refused)
+        service = self.service(name)
+        service.take_over(endpoints, refused)
+        self._keep(service)
 
     def mark(self, instance: Instance, *, is_healthy: bool, reason: str) -> None:
         """Say whether ``instance`` works."""
@@ -155,9 +171,22 @@ class ServiceDirectory:
             )
             self._tell(service)
 
+    def forget_marks(self) -> None:
+        """Take every instance for one that works: nobody checks them any more."""
+        for service in list(self._populated):
+            if service.forget_marks():
+                self._tell(service)
+
     def _tell(self, service: Service) -> None:
+        self._keep(service)
         if self._changed is not None:
             self._changed(service)
+
+    def _keep(self, service: Service) -> None:
+        if service.instances:
+            self._populated.add(service)
+        else:
+            self._populated.discard(service)
 
 
 def _identity(endpoint: Endpoint) -> _Identity:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gateway.body import Body
 from gateway.errors import ErrorType, GatewayError
 from gateway.interfaces import AttemptRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
     from gateway.exchange import Exchange, Handler, Response
-    from gateway.interfaces import Balancer, Connector, Instance, Observer
+    from gateway.interfaces import Balancer, Connector, Instance, Tunnel
+    from gateway.pipeline import Observers
     from gateway.services.directory import Service
 
     Open = Callable[[Instance, Exchange], Coroutine[Any, Any, Response]]
 
 __all__ = ["build_dispatch"]
 
+logger = logging.getLogger("gateway.services")
+
 LATENCY_DECAY = 0.1
 """The share of a new measurement in ``Instance.latency_s``; the seed's value for its response-time balancer."""
 
 
 def build_dispatch(
-    service: Service, balancer: Balancer, connectors: Mapping[str, Connector], observers: Sequence[Observer]
+    service: Service,
+    balancer: Balancer,
+    connectors: Mapping[str, Connector],
+    observers: Observers,
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Handler:
     """Return the handler that asks one instance of ``service``.
 
@@ -36,16 +46,19 @@ def build_dispatch(
         balancer: Chooses among the available ones; owned by this handler.
         connectors: Connector by the scheme of the instance.
         observers: Told about every attempt.
+        clock: Monotonic seconds; tests pass a manual one.
     """
     select = balancer.select
     open_by_scheme = {scheme: _opener(connector) for scheme, connector in connectors.items()}
-    report = _reporter(observers)
-    monotonic = time.monotonic
+    report = observers.attempt_finished if observers else None
 
     async def dispatch(exchange: Exchange) -> Response:
         instances = service.available
         if not instances:
             raise _nothing_available(service)
+        sent = exchange.request.body
+        if isinstance(sent, Body) and sent.is_consumed:
+            raise RuntimeError("the request body was already consumed; assign what was read to exchange.request.body")
         instance = select(instances, exchange)
         connect = open_by_scheme.get(instance.endpoint.scheme)
         if connect is None:
@@ -53,25 +66,26 @@ def build_dispatch(
         exchange.instance = instance
         exchange.attempts += 1
         instance.in_flight += 1
-        started_s = monotonic()
+        started_s = clock()
         try:
             response = await connect(instance, exchange)
+            stream = None if type(response.body) is bytes and response.tunnel is None else _under_way(response)
         except BaseException as error:
             _release(instance)
             if report is not None:
-                report(exchange, instance, None, error, monotonic() - started_s)
+                duration_s = clock() - started_s
+                report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
             raise
-        duration_s = monotonic() - started_s
+        duration_s = clock() - started_s
         instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
-        body = response.body
-        if response.tunnel is not None:
-            response.tunnel.on_close = partial(_release, instance)
-        elif isinstance(body, bytes) or body.is_over:
+        if stream is None:
             _release(instance)
         else:
-            body.on_close = partial(_release, instance)
+            stream.on_close = partial(_release, instance)
         if report is not None:
-            report(exchange, instance, response.status, None, duration_s)
+            report(
+                exchange, AttemptRecord(instance=instance, status=response.status, error=None, duration_s=duration_s)
+            )
         return response
 
     return dispatch
@@ -88,26 +102,20 @@ def _opener(connector: Connector) -> Open:
     return open_in_task
 
 
-def _reporter(
-    observers: Sequence[Observer],
-) -> Callable[[Exchange, Instance, int | None, BaseException | None, float], None] | None:
-    if not observers:
-        return None
-
-    def report(
-        exchange: Exchange, instance: Instance, status: int | None, error: BaseException | None, duration_s: float
-    ) -> None:
-        record = AttemptRecord(instance=instance, status=status, error=error, duration_s=duration_s)
-        for observer in observers:
-            observer.attempt_finished(exchange, record)
-
-    return report
+def _under_way(response: Response) -> Body | Tunnel | None:
+    """Return what of a response is still to come; it may have ended while the exchange waited for its turn."""
+    stream = response.tunnel or response.body
+    return None if isinstance(stream, bytes) or stream.is_over else stream
 
 
 def _release(instance: Instance) -> None:
     instance.in_flight -= 1
     for listener in instance.release_listeners:
-        listener(instance)
+        try:
+            listener(instance)
+        except Exception:
+            # It is called from wherever a body ends, and must not break that.
+            logger.exception("a balancer failed when %r had less to do", instance)
 
 
 def _nothing_available(service: Service) -> GatewayError:

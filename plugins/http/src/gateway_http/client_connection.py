@@ -42,6 +42,7 @@ TOP_BIT = 1 << 127
 LINGER_S = 1.0
 """How long what a refused client still sends is read and dropped, so that it can read the answer (as nginx does)."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=@:-]{1,128}")
+_REQUEST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _BODILESS_STATUSES = frozenset({*range(100, 200), 204, 304})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -64,6 +65,7 @@ class ClientConnection(asyncio.Protocol):
         "_adapter",
         "_body",
         "_close_after",
+        "_coded_bytes",
         "_content_length",
         "_exchange",
         "_expects_continue",
@@ -164,6 +166,7 @@ class ClientConnection(asyncio.Protocol):
         self._in_body = False
         self._raw_remaining = 0
         self._received = 0
+        self._coded_bytes = 0
         self._tail = b""
 
     # asyncio's side.
@@ -315,7 +318,8 @@ class ClientConnection(asyncio.Protocol):
         adapter = self._adapter
         self._head_bytes += len(data)
         if self._head_bytes > adapter.max_header_bytes:
-            is_long_target = not self._pairs and len(self._url) + len(data) > adapter.max_uri_bytes
+            end_of_line = (self._request_line + data).find(b"\r\n", 2)
+            is_long_target = end_of_line < 0 or end_of_line > adapter.max_uri_bytes
             kind = ErrorType.URI_TOO_LONG if is_long_target else ErrorType.HEADERS_TOO_LARGE
             self._refuse(GatewayError(kind, "the request head is too large"))
             return False
@@ -332,8 +336,8 @@ class ClientConnection(asyncio.Protocol):
             return True
         # The rest comes later (or these were empty lines before a request, RFC 9112 section 2.2).
         self._tail = (self._tail + data)[-3:]
-        if len(self._request_line) < 32:
-            self._request_line = (self._request_line + data).lstrip(b"\r\n")[:32]
+        if self._request_line.find(b"\r\n") < 0:
+            self._request_line = (self._request_line + data).lstrip(b"\r\n")
             self._is_special = True
         if self._head_bytes == len(data):
             self.deadline_s = time.monotonic() + adapter.read_timeout_s
@@ -367,6 +371,7 @@ class ClientConnection(asyncio.Protocol):
             end = len(data)
         piece = data[:end]
         self._tail = (self._tail + piece)[-3:]
+        self._coded_bytes += len(piece)
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserError as error:
@@ -374,6 +379,11 @@ class ClientConnection(asyncio.Protocol):
             return b""
         if len(self._pairs) > self._adapter.max_headers:
             self._spoil_body(GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request has too many trailer fields"))
+            return b""
+        # Chunk extensions and trailers have no bound of their own. One-byte chunks are six bytes a byte, so this much
+        # more than the body itself is nothing that an honest client sends.
+        if self._coded_bytes > self._adapter.max_header_bytes + 8 * self._received:
+            self._spoil_body(GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request's chunk extensions are too large"))
             return b""
         return data[end:]
 
@@ -512,7 +522,7 @@ class ClientConnection(asyncio.Protocol):
 
         # The constructors' keyword arguments cost as much as all of this: set the attributes instead.
         request = Request.__new__(Request)
-        request.method = METHODS.get(method) or method.decode("latin-1")
+        request.method = METHODS.get(method) or self._unusual_method(method)
         request.http_version = "1.1"
         request.body = b""
         request.scheme = self._scheme
@@ -558,6 +568,11 @@ class ClientConnection(asyncio.Protocol):
             adapter.refuse(exchange, self._refused)
         return rest
 
+    def _unusual_method(self, method: bytes) -> str:
+        if method == b"CONNECT":
+            self._refuse_with(ErrorType.NOT_IMPLEMENTED, "CONNECT is not supported")
+        return method.decode("latin-1")
+
     def _new_host(self, host: bytes | None) -> None:
         """Take over a host that is not the one of the last request (RFC 9112 section 3.2)."""
         if host is None:
@@ -586,14 +601,12 @@ class ClientConnection(asyncio.Protocol):
             self._fault("the request target holds characters that are not allowed there")
         if request.http_version not in ("1.1", "1.0"):
             self._fault(f"HTTP/{request.http_version} is not spoken here")
-        line = self._request_line if self._request_line else head.lstrip(b"\r\n")
-        if line.startswith(request.method.encode("latin-1") + b"  "):
+        if not _REQUEST_LINE.match((self._request_line + head).lstrip(b"\r\n")):
+            # The parser lets several spaces and other protocols' names pass.
             self._fault("the request line is malformed")
         if url[:1] == b"/":
             return
-        if request.method == "CONNECT":
-            self._refuse_with(ErrorType.NOT_IMPLEMENTED, "CONNECT is not supported")
-        elif not (url == b"*" and request.method == "OPTIONS"):
+        if request.method != "CONNECT" and not (url == b"*" and request.method == "OPTIONS"):
             self._absolute_target(request, url)
             return
         request.path, request.query = ("*" if url == b"*" else "/"), ""

@@ -372,6 +372,11 @@ class ServiceConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
+        if self._is_complete:
+            # A second response behind the first, which is what a split response looks like: none of it is delivered.
+            self._is_closing = self._is_special = True
+            self._pairs = []
+            return
         parser = self._parser
         status = self._status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
@@ -388,6 +393,8 @@ class ServiceConnection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body that the parser took apart."""
         body = self._body
+        if self._is_complete:
+            return
         if body is None:
             self._chunks.append(data)
         else:
@@ -395,10 +402,7 @@ class ServiceConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The message is whole."""
-        if self._is_complete:
-            # A second message behind the first: what a split response looks like.
-            self._is_closing = self._is_special = True
-        elif self._is_head_done:
+        if self._is_head_done:
             self._is_complete = True
 
     # From here to the exchange.
@@ -580,6 +584,11 @@ class ServiceTunnel:
         self._early = early
         self._client: TunnelEnd | None = None
         self._is_lost = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection to the service is gone."""
+        return self._is_lost
 
     def attach(self, client: TunnelEnd) -> None:
         """Send to ``client`` from now on, beginning with what came early."""

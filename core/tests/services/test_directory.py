@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import gc
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import Endpoint
+from gateway.services import ServiceDirectory
+
+
+def ports(instances) -> list[int]:
+    return [instance.endpoint.port for instance in instances]
+
+
+@pytest.fixture
+def directory():
+    return ServiceDirectory()
+
+
+def test_what_is_published_is_available(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2, is_healthy=False)]})
+    service = directory.service("orders")
+    assert ports(service.instances) == [1, 2]
+    assert ports(service.available) == [1]
+    assert directory.services() == ["orders"]
+    assert repr(service) == "<Service orders 1 of 2 available>"
+
+
+def test_an_unknown_service_has_no_instances(directory):
+    assert directory.instances("nobody") == ()
+    assert directory.services() == []
+
+
+def test_a_route_may_hold_a_service_that_is_published_later(directory, endpoint):
+    service = directory.service("orders")
+    assert service.available == ()
+    directory.publish("static", {"orders": [endpoint(1)]})
+    assert ports(service.available) == [1]
+    assert directory.service("orders") is service
+
+
+def test_an_instance_keeps_its_identity_over_a_refresh(directory, endpoint):
+    """Its counters and pooled connections hang on it."""
+    service = directory.service("orders")
+    directory.publish("static", {"orders": [endpoint(1, weight=1), endpoint(2)]})
+    one, two = service.instances
+    one.in_flight = 3
+    directory.publish("static", {"orders": [endpoint(3), endpoint(1, weight=5, id="new name")]})
+    assert [instance is one for instance in service.instances] == [False, True]
+    assert (one.in_flight, one.weight, one.id) == (3, 5, "new name")
+    assert two not in service.instances
+
+
+def test_scheme_address_and_port_make_the_identity(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1), endpoint(1, scheme="https")]})
+    assert len(directory.instances("orders")) == 2
+
+
+def test_available_is_the_same_object_until_something_changes(directory, endpoint):
+    service = directory.service("orders")
+    directory.publish("static", {"orders": [endpoint(1)]})
+    before = service.available
+    directory.publish("static", {"orders": [endpoint(1)]})
+    assert service.available is before
+    directory.publish("static", {"orders": [endpoint(1, weight=2)]})
+    assert service.available is not before
+
+
+def test_an_instance_that_is_listed_twice_counts_once(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1, weight=2), endpoint(1, weight=9)]})
+    (instance,) = directory.instances("orders")
+    assert instance.weight == 2
+
+
+def test_providers_add_up_and_the_first_decides(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1, weight=1)]})
+    directory.publish("docker", {"orders": [endpoint(1, weight=7), endpoint(2)]})
+    assert [(each.endpoint.port, each.weight) for each in directory.instances("orders")] == [(1, 1), (2, 1)]
+    directory.withdraw("static")
+    assert [(each.endpoint.port, each.weight) for each in directory.instances("orders")] == [(1, 7), (2, 1)]
+
+
+def test_what_a_provider_leaves_out_is_gone(directory, endpoint):
+    directory.publish("docker", {"orders": [endpoint(1)], "users": [endpoint(2)]})
+    directory.publish("docker", {"users": [endpoint(2)]})
+    assert directory.instances("orders") == ()
+    assert ports(directory.instances("users")) == [2]
+
+
+def test_services_that_come_and_go_leave_nothing_behind(directory, endpoint):
+    """Where every deployment is a service of its own, their number is without end."""
+    held = directory.service("held by a route")
+    for number in range(100):
+        directory.publish("docker", {f"service-{number}": [endpoint(1)]})
+    gc.collect()
+    assert directory.services() == ["held by a route", "service-99"]
+    assert directory.service("held by a route") is held
+
+
+# Health.
+
+
+def test_an_instance_that_does_not_work_is_not_available(directory, endpoint, caplog):
+    directory.publish("static", {"orders": [endpoint(1, id="one"), endpoint(2)]})
+    service = directory.service("orders")
+    one, _ = service.instances
+    directory.mark(one, is_healthy=False, reason="connect refused")
+    assert ports(service.available) == [2]
+    assert not one.is_healthy
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == "instance one of service orders is unhealthy: connect refused"
+    directory.mark(one, is_healthy=True, reason="200")
+    assert ports(service.available) == [1, 2]
+
+
+def test_saying_the_same_again_changes_nothing(directory, endpoint, caplog):
+    directory.publish("static", {"orders": [endpoint(1)]})
+    (one,) = directory.instances("orders")
+    directory.mark(one, is_healthy=True, reason="200")
+    directory.mark(one, is_healthy=False, reason="500")
+    available = directory.service("orders").available
+    directory.mark(one, is_healthy=False, reason="500")
+    assert directory.service("orders").available is available
+    assert len(caplog.records) == 1
+
+
+def test_what_health_checks_found_survives_a_refresh(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
+    directory.mark(directory.instances("orders")[0], is_healthy=False, reason="")
+    directory.publish("static", {"orders": [endpoint(1, weight=4), endpoint(2)]})
+    assert ports(directory.service("orders").available) == [2]
+
+
+def test_an_instance_that_comes_back_begins_anew(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1)]})
+    (one,) = directory.instances("orders")
+    directory.mark(one, is_healthy=False, reason="")
+    directory.publish("static", {})
+    directory.publish("static", {"orders": [endpoint(1)]})
+    (again,) = directory.instances("orders")
+    assert again.is_healthy
+    assert again is not one
+
+
+def test_the_word_about_an_instance_that_is_gone_does_not_count(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1)]})
+    (one,) = directory.instances("orders")
+    directory.publish("static", {})
+    directory.mark(one, is_healthy=False, reason="")
+    directory.publish("static", {"orders": [endpoint(1)]})
+    directory.mark(one, is_healthy=False, reason="")
+    assert ports(directory.service("orders").available) == [1]
+
+
+def test_a_health_check_cannot_make_healthy_what_its_source_says_is_not(directory, endpoint):
+    directory.publish("docker", {"orders": [endpoint(1, is_healthy=False)]})
+    (one,) = directory.instances("orders")
+    directory.mark(one, is_healthy=True, reason="")
+    assert directory.service("orders").available == ()
+
+
+def test_when_nobody_checks_any_more_everything_counts_as_working(directory, endpoint):
+    """An instance that was unhealthy when health checks were turned off would stay so for good."""
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)], "users": [endpoint(3)]})
+    for instance in directory.instances("orders"):
+        directory.mark(instance, is_healthy=False, reason="")
+    directory.forget_marks()
+    assert ports(directory.service("orders").available) == [1, 2]
+
+
+# Telling others.
+
+
+def test_every_change_is_told_once(endpoint):
+    told = []
+    directory = ServiceDirectory(changed=lambda service: told.append(service.name))
+    directory.publish("static", {"orders": [endpoint(1)], "users": [endpoint(2)]})
+    assert sorted(told) == ["orders", "users"]
+    told.clear()
+    directory.publish("static", {"orders": [endpoint(1)], "users": [endpoint(3)]})
+    directory.publish("static", {"orders": [endpoint(1)], "users": [endpoint(3)]})
+    assert told == ["users"]
+    told.clear()
+    directory.mark(directory.instances("users")[0], is_healthy=False, reason="")
+    directory.mark(directory.instances("users")[0], is_healthy=False, reason="")
+    directory.forget_marks()
+    directory.forget_marks()
+    assert told == ["users", "users"]
+    directory.withdraw("static")
+    assert sorted(told) == ["orders", "users", "users", "users"]
+
+
+def test_a_copy_is_what_the_original_is(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2), endpoint(3, is_healthy=False)]})
+    directory.mark(directory.instances("orders")[0], is_healthy=False, reason="")
+    copy = ServiceDirectory()
+    service = copy.service("orders")
+    copy.take_over("orders", *directory.service("orders").published())
+    assert ports(service.available) == [2]
+    assert ports(service.instances) == [1, 2, 3]
+    kept = service.available[0]
+    directory.publish("static", {"orders": [endpoint(2), endpoint(4)]})
+    copy.take_over("orders", *directory.service("orders").published())
+    assert ports(service.available) == [2, 4]
+    assert service.available[0] is kept
+    copy.take_over("orders", (), frozenset())
+    assert service.instances == ()
+
+
+snapshots = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b"]),
+        st.dictionaries(
+            st.sampled_from(["orders", "users"]),
+            st.lists(st.integers(1, 4).map(lambda port: Endpoint(address="h", port=port)), max_size=4),
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(snapshots)
+def test_a_service_is_always_the_union_of_the_last_snapshots(published):
+    directory, last = ServiceDirectory(), {}
+    for provider, snapshot in published:
+        directory.publish(provider, snapshot)
+        last[provider] = snapshot
+        for service in ("orders", "users"):
+            wanted = {each.port for snapshot in last.values() for each in snapshot.get(service, ())}
+            assert set(ports(directory.instances(service))) == wanted

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any, cast
+
+import pytest
+
+from gateway import Body, ErrorType, GatewayError, Response
+from gateway.pipeline import Observers
+from gateway.services import ServiceDirectory, build_dispatch
+
+pytestmark = pytest.mark.anyio
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.attempts: list[Any] = []
+
+    def exchange_finished(self, exchange):
+        raise AssertionError
+
+    def attempt_finished(self, exchange, attempt):
+        self.attempts.append(attempt)
+
+
+class Producer:
+    def pause_body(self):
+        pass
+
+    def resume_body(self):
+        pass
+
+    def abort_body(self):
+        pass
+
+
+class Tunnel:
+    """A tunnel as far as the core looks at it."""
+
+    def __init__(self, *, is_over: bool = False) -> None:
+        self.on_close: Any = None
+        self.is_over = is_over
+
+
+@pytest.fixture
+def service(endpoint):
+    directory = ServiceDirectory()
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
+    return directory.service("orders")
+
+
+@pytest.fixture
+def dispatch_to(service, first):
+    def build(connector, *observers, scheme="http", balancer=first):
+        return build_dispatch(service, balancer, {scheme: connector}, Observers(observers, lambda traceback: None))
+
+    return build
+
+
+async def test_an_instance_is_chosen_and_asked(service, dispatch_to, connector, exchange):
+    asked = connector()
+    response = await dispatch_to(asked)(exchange)
+    assert response.status == 200
+    assert asked.asked == [service.instances[0]]
+    assert exchange.instance is service.instances[0]
+    assert exchange.attempts == 1
+
+
+async def test_no_instance_at_all_is_503(dispatch_to, connector, exchange, service, endpoint):
+    service.publish("static", [])
+    with pytest.raises(GatewayError) as refused:
+        await dispatch_to(connector())(exchange)
+    assert (refused.value.type, refused.value.message) == (ErrorType.UNAVAILABLE, "no instances available")
+    service.publish("static", [endpoint(1, is_healthy=False)])
+    with pytest.raises(GatewayError) as refused:
+        await dispatch_to(connector())(exchange)
+    assert (refused.value.type, refused.value.message) == (ErrorType.UNAVAILABLE, "no healthy instances")
+    assert exchange.attempts == 0
+
+
+async def test_an_instance_that_no_connector_reaches_is_502(dispatch_to, connector, exchange):
+    with pytest.raises(GatewayError) as refused:
+        await dispatch_to(connector(), scheme="grpc")(exchange)
+    assert refused.value.type is ErrorType.BAD_GATEWAY
+    assert "192.0.2.1" not in refused.value.message
+    assert "'http'" in refused.value.detail
+
+
+async def test_a_request_body_that_somebody_read_cannot_be_forwarded(dispatch_to, connector, exchange, service):
+    exchange.request.body = Body(Producer())
+    exchange.request.body.abort()
+    asked = connector()
+    with pytest.raises(RuntimeError, match=r"assign what was read to exchange\.request\.body"):
+        await dispatch_to(asked)(exchange)
+    assert asked.asked == []
+    assert service.instances[0].in_flight == 0
+
+
+# in_flight goes down again, whatever happens.
+
+
+def in_flight(service) -> list[int]:
+    return [instance.in_flight for instance in service.instances]
+
+
+async def test_while_a_connector_works_the_attempt_is_in_flight(service, dispatch_to, connector, exchange):
+    seen = []
+
+    def answer():
+        seen.append(in_flight(service))
+        return Response(body=b"whole")
+
+    await dispatch_to(connector(answer))(exchange)
+    assert (seen, in_flight(service)) == ([[1, 0]], [0, 0])
+
+
+@pytest.mark.parametrize("end", ["end", "fail", "abort"])
+async def test_a_streamed_answer_is_in_flight_until_its_body_is_over(service, dispatch_to, connector, exchange, end):
+    body = Body(Producer())
+    await dispatch_to(connector(lambda: Response(body=body)))(exchange)
+    assert in_flight(service) == [1, 0]
+    {"end": body.end, "fail": lambda: body.fail(OSError()), "abort": body.abort}[end]()
+    assert in_flight(service) == [0, 0]
+
+
+async def test_a_streamed_answer_may_be_over_at_once(service, dispatch_to, connector, exchange):
+    body = Body(Producer())
+    body.feed(b"x")
+    body.end()
+    await dispatch_to(connector(lambda: Response(body=body)))(exchange)
+    assert in_flight(service) == [0, 0]
+
+
+async def test_a_tunnel_is_in_flight_until_it_is_gone(service, dispatch_to, connector, exchange):
+    tunnel = Tunnel()
+    await dispatch_to(connector(lambda: Response(101, tunnel=cast("Any", tunnel))))(exchange)
+    assert in_flight(service) == [1, 0]
+    tunnel.on_close()
+    assert in_flight(service) == [0, 0]
+
+
+async def test_a_tunnel_may_be_gone_at_once(service, dispatch_to, connector, exchange):
+    tunnel: Any = Tunnel(is_over=True)
+    await dispatch_to(connector(lambda: Response(101, tunnel=tunnel)))(exchange)
+    assert in_flight(service) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "error", [GatewayError(ErrorType.BAD_GATEWAY, "no"), KeyError("bug"), asyncio.CancelledError()], ids=repr
+)
+async def test_a_failed_attempt_is_not_in_flight(service, dispatch_to, connector, exchange, error):
+    def answer():
+        raise error
+
+    watcher = Watcher()
+    with pytest.raises(type(error)):
+        await dispatch_to(connector(answer), watcher)(exchange)
+    assert in_flight(service) == [0, 0]
+    (attempt,) = watcher.attempts
+    assert (attempt.instance, attempt.status, attempt.error) == (service.instances[0], None, error)
+
+
+@pytest.mark.parametrize("answer", [None, "text", Response(body=7)], ids=repr)  # type: ignore[arg-type]  # which is what is tested
+async def test_an_answer_that_is_none_is_not_in_flight(service, dispatch_to, connector, exchange, answer):
+    watcher = Watcher()
+    with pytest.raises((TypeError, AttributeError)):
+        await dispatch_to(connector(lambda: answer), watcher)(exchange)
+    assert in_flight(service) == [0, 0]
+    assert len(watcher.attempts) == 1
+
+
+async def test_a_cancelled_attempt_is_not_in_flight(service, dispatch_to, connector, exchange):
+    class Slow:
+        waits = True
+
+        async def open(self, instance, exchange):
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(dispatch_to(Slow())(exchange))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert in_flight(service) == [1, 0]
+    task.cancel()
+    await asyncio.wait([task])
+    assert in_flight(service) == [0, 0]
+
+
+async def test_a_balancer_that_fails_is_not_in_flight(service, dispatch_to, connector, exchange):
+    class Broken:
+        def select(self, instances, exchange):
+            raise IndexError
+
+    with pytest.raises(IndexError):
+        await dispatch_to(connector(), balancer=Broken())(exchange)
+    assert in_flight(service) == [0, 0]
+
+
+# Who is told.
+
+
+async def test_balancers_are_told_of_every_release(service, dispatch_to, connector, exchange):
+    told: list[object] = []
+    service.instances[0].release_listeners = (told.append,)
+    await dispatch_to(connector())(exchange)
+    assert told == [service.instances[0]]
+
+
+async def test_a_listener_that_fails_harms_nobody(service, dispatch_to, connector, exchange, caplog):
+    """It is called from wherever a body ends: in the middle of reading from a service."""
+    told: list[object] = []
+
+    def broken(instance):
+        raise KeyError("bug")
+
+    service.instances[0].release_listeners = (broken, told.append)
+    body = Body(Producer())
+    await dispatch_to(connector(lambda: Response(body=body)))(exchange)
+    body.end()
+    assert told == [service.instances[0]]
+    assert in_flight(service) == [0, 0]
+    assert "bug" in caplog.text
+
+
+async def test_observers_are_told_of_every_attempt(service, dispatch_to, connector, exchange):
+    watcher = Watcher()
+    await dispatch_to(connector(lambda: Response(503)), watcher)(exchange)
+    (attempt,) = watcher.attempts
+    assert (attempt.instance, attempt.status, attempt.error) == (service.instances[0], 503, None)
+    assert 0 <= attempt.duration_s < 1
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_observers_that_fail_do_not_reach_the_exchange(
+    service, dispatch_to, connector, exchange, is_answered, caplog
+):
+    class Broken(Watcher):
+        def attempt_finished(self, exchange, attempt):
+            raise ValueError("bad label")
+
+    def answer():
+        if not is_answered:
+            raise GatewayError(ErrorType.BAD_GATEWAY, "no")
+        return Response()
+
+    dispatch = dispatch_to(connector(answer), Broken())
+    if is_answered:
+        assert (await dispatch(exchange)).status == 200
+    else:
+        with pytest.raises(GatewayError):
+            await dispatch(exchange)
+    assert in_flight(service) == [0, 0]
+    assert "bad label" in caplog.text
+
+
+# Latency.
+
+
+async def test_latency_is_a_moving_average(service, connector, exchange, first):
+    now = iter([0.0, 1.0, 10.0, 12.0])
+    observers = Observers((), lambda traceback: None)
+    dispatch = build_dispatch(service, first, {"http": connector()}, observers, clock=lambda: next(now))
+    await dispatch(exchange)
+    assert service.instances[0].latency_s == 1.0
+    await dispatch(exchange)
+    assert service.instances[0].latency_s == pytest.approx(1.1)
+
+
+# Connectors that wait for other things than waiters.
+
+
+async def test_a_connector_that_waits_gets_a_task_of_its_own(service, dispatch_to, connector, exchange):
+    class Waiting:
+        waits = True
+
+        async def open(self, instance, exchange):
+            async with asyncio.timeout(1):
+                await asyncio.sleep(0)
+            return Response.text("later")
+
+    assert (await dispatch_to(Waiting())(exchange)).body == b"later"
+
+
+async def test_context_variables_reach_a_connector(service, dispatch_to, connector, exchange):
+    variable: ContextVar[str] = ContextVar("variable", default="")
+    seen = []
+
+    class Waiting:
+        waits = True
+
+        async def open(self, instance, exchange):
+            seen.append(variable.get())
+            return Response()
+
+    variable.set("trace")
+    await dispatch_to(Waiting())(exchange)
+    assert seen == ["trace"]
