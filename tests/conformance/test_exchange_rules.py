@@ -147,7 +147,6 @@ def test_http_1_0_closes(client):
     assert client.read_to_end() == b""
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="the connection is closed: allowed, but not what was asked for")
 def test_http_1_0_with_keep_alive_stays(client):
     data = b"GET /x HTTP/1.0\r\nHost: gw\r\nConnection: keep-alive\r\n\r\n"
     answer = client.ask(data)

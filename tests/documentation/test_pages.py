@@ -145,6 +145,12 @@ def test_links_lead_somewhere(page):
     assert broken == []
 
 
+def test_readme_names_only_distributions_that_there_are():
+    features = (ROOT / "README.md").read_text().partition("## What there is")[2].partition("\n\n`gateway` itself")[0]
+    named = set(re.findall(r"`(gateway-\w+)`", features))
+    assert named == {"gateway-core", *(f"gateway-{path.name}" for path in ROOT.glob("plugins/*") if path.is_dir())}
+
+
 def test_every_page_is_in_the_table_of_contents():
     contents = (DOCS / "README.md").read_text()
     pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page != DOCS / "README.md"]

@@ -64,9 +64,16 @@ class Layers:
         return gateway
 
 
-def read_gateway(path: Path, environ: Mapping[str, str], report: Report) -> Block | None:
-    """Read a file and return what it says below ``gateway``, or ``None`` after reporting why that is impossible."""
-    root = read_file(path, environ, report)
+def read_gateway(path: Path, environ: Mapping[str, str], report: Report, text: str | None = None) -> Block | None:
+    """Read a file and return what it says below ``gateway``, or ``None`` after reporting why that is impossible.
+
+    Args:
+        path: The file.
+        environ: What ``${VAR}`` refers to.
+        report: Takes the problems.
+        text: What the file holds, as it was read before; ``None`` reads it now.
+    """
+    root = read_file(path, environ, report, text)
     if root is None:
         return None
     for key in root:

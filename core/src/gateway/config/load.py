@@ -25,6 +25,7 @@ from gateway.config.places import Block, Items, Place
 from gateway.config.report import Report
 from gateway.config.result import Configuration
 from gateway.config.rules import RuleBuilder, RuleParts
+from gateway.config.source import file_text
 from gateway.config.suggest import did_you_mean
 from gateway.config.validation import validate
 from gateway.pluginhost import PluginHost
@@ -50,6 +51,7 @@ _NO_FLAGS: Mapping[str, Any] = MappingProxyType({})
 def load_configuration(
     path: Path | None,
     *,
+    text: str | None = None,
     flags: Mapping[str, Any] = _NO_FLAGS,
     plugin_files: Sequence[Path] = (),
     environ: Mapping[str, str] | None = None,
@@ -60,6 +62,8 @@ def load_configuration(
     Args:
         path: The file; ``None`` takes the first of ``DEFAULT_PATHS`` that exists, and if there is none what the plugins
             propose for that case (``zero_config``).
+        text: What the file holds, as ``Configuration.text`` of an earlier load has it, so that a worker serves exactly
+            what the control plane validated; the file is not read again, nor looked for. ``None`` reads it.
         flags: Values by dotted path below ``gateway``, such as ``logging.level``; those that are ``None`` do not count.
         plugin_files: Python files that are plugins too.
         environ: The environment; ``None`` takes that of the process.
@@ -70,18 +74,18 @@ def load_configuration(
     """
     report = Report()
     environ = os.environ if environ is None else environ
-    path = path or next((default for default in DEFAULT_PATHS if default.is_file()), None)
-    written = None
-    if path is not None:
-        written = read_gateway(path, environ, report)
-        if written is None:
-            report.raise_errors()
+    if text is None:
+        path = path or next((default for default in DEFAULT_PATHS if default.is_file()), None)
+        text = file_text(path, report) if path is not None else ""
+    written = read_gateway(path, environ, report, text) if path is not None and text is not None else None
+    if path is not None and written is None:
+        report.raise_errors()
     layers = Layers(environ, flags, report)
     gateway = Block(Place("no configuration file").below("gateway")) if written is None else written
     host = _discover(layers.before_plugins(gateway), path, plugin_files, entry_points, report)
     if written is None:
         gateway = zero_configuration(host, gateway.place)
-    return _Loader(path, host, layers, report).load(gateway)
+    return _Loader(path, text or "", host, layers, report).load(gateway)
 
 
 def _discover(
@@ -117,8 +121,9 @@ def _discover(
 class _Loader:
     """Works out a configuration from what is written and what is installed."""
 
-    def __init__(self, path: Path | None, host: PluginHost, layers: Layers, report: Report) -> None:
+    def __init__(self, path: Path | None, text: str, host: PluginHost, layers: Layers, report: Report) -> None:
         self._path = path
+        self._text = text
         self._host = host
         self._layers = layers
         self._report = report
@@ -213,6 +218,7 @@ class _Loader:
         self._report.extend(self._host.warnings, are_warnings=True)
         return Configuration(
             path=self._path,
+            text=self._text,
             gateway=config,
             host=self._host,
             adapters=on["adapter"],

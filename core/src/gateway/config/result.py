@@ -102,6 +102,7 @@ class Configuration:
 
     Attributes:
         path: The file; ``None`` if there is none.
+        text: What the file held when it was read; empty if there is none.
         gateway: The core's own part.
         host: The plugins.
         adapters: The adapters that are on.
@@ -119,6 +120,7 @@ class Configuration:
     """
 
     path: Path | None
+    text: str = dataclasses.field(repr=False)
     gateway: GatewayConfig
     host: PluginHost
     adapters: tuple[Configured, ...]

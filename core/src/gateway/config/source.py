@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.config.places import Value
     from gateway.config.report import Report
 
-__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "MAX_VALUES", "read_file", "read_text", "resolve_scalar"]
+__all__ = ["MAX_DEPTH", "MAX_FILE_BYTES", "MAX_VALUES", "file_text", "read_file", "read_text", "resolve_scalar"]
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 """10,000 rules take about 2 MB."""
@@ -47,16 +47,12 @@ _TAGS = {"!": str} | {
 }
 
 
-def read_file(path: Path, environ: Mapping[str, str], report: Report) -> Block | None:
-    """Read a configuration file; what is wrong with it is reported.
+def file_text(path: Path, report: Report) -> str | None:
+    """Return the text of a configuration file, or ``None`` after reporting why it cannot be read.
 
     Args:
         path: The file; messages name it in this form.
-        environ: What ``${VAR}`` refers to.
         report: Takes the problems.
-
-    Returns:
-        What the file holds, or ``None`` if it cannot be read or is no mapping at all.
     """
     source = str(path)
     try:
@@ -72,10 +68,27 @@ def read_file(path: Path, environ: Mapping[str, str], report: Report) -> Block |
         report.error(f"is larger than {MAX_FILE_BYTES} bytes; is it the configuration?", where=source)
         return None
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         report.error(f"is not UTF-8 text: byte {raw[error.start]:#04x}; save it as UTF-8", where=f"{source}:{line}")
+        return None
+
+
+def read_file(path: Path, environ: Mapping[str, str], report: Report, text: str | None = None) -> Block | None:
+    """Read a configuration file; what is wrong with it is reported.
+
+    Args:
+        path: The file; messages name it in this form.
+        environ: What ``${VAR}`` refers to.
+        report: Takes the problems.
+        text: What the file holds, as it was read before; ``None`` reads it now.
+
+    Returns:
+        What the file holds, or ``None`` if it cannot be read or is no mapping at all.
+    """
+    source = str(path)
+    if text is None and (text := file_text(path, report)) is None:
         return None
     value = read_text(text, Place(source, line=1, column=1), environ, report)
     if value is None and not report.errors:

@@ -42,6 +42,7 @@ TOP_BIT = 1 << 127
 LINGER_S = 1.0
 """How long what a refused client still sends is read and dropped, so that it can read the answer (as nginx does)."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=@:-]{1,128}")
+_KEEP_ALIVE = re.compile(rb"\r\nconnection:[ \t]*keep-alive[ \t]*\r\n", re.IGNORECASE)
 _REQUEST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _BODILESS_STATUSES = frozenset({*range(100, 200), 204, 304})
@@ -591,7 +592,9 @@ class ClientConnection(asyncio.Protocol):
         pairs = request.headers.pairs
         pairs[:] = [(name, value.rstrip(b" \t")) for name, value in pairs]
         request.http_version = self._parser.get_http_version()
-        self._close_after = not self._parser.should_keep_alive()
+        if request.http_version == "1.0" and not _KEEP_ALIVE.search(head):
+            # Closing is always right; a head in pieces that asks for more is not worth the search.
+            self._close_after = True
         self._is_special = True
         if len(url) > limits.max_uri_bytes:
             self._refuse_with(ErrorType.URI_TOO_LONG, "the request target is too long")
