@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.authoring import authenticator, policy
 from gateway.body import Body
 from gateway.errors import ErrorType, GatewayError, RateLimited, Unauthorized
-from gateway.exchange import Exchange, Forwarding, Handler, Principal, Request, Response
+from gateway.exchange import Exchange, Forwarding, Handler, Origin, Principal, Request, Response
 from gateway.headers import Headers
 from gateway.hookspecs import hookimpl
 from gateway.interfaces import AdminRequest, BuildContext, Decision, Endpoint, Instance, Route, Stage
@@ -64,6 +64,7 @@ __all__ = [
     "Handler",
     "Headers",
     "Instance",
+    "Origin",
     "Principal",
     "Request",
     "Response",

@@ -64,7 +64,7 @@ class ControlView:
     directory: Directory
     is_ready: Callable[[], bool]
     work: Callable[[], Sequence[WorkReport]]
-    workers: Callable[[], Sequence[dict[str, object]]]
+    workers: Callable[[], Awaitable[Sequence[dict[str, object]]]]
     reload: Callable[[], Awaitable[None]]
 
 
@@ -75,6 +75,9 @@ class AdminSurface:
         view: What the core's own endpoints show.
         endpoints: What plugins add.
         token: The bearer token; ``None`` leaves only public endpoints.
+
+    Raises:
+        ValueError: If two endpoints are the same, or the path of one is none.
     """
 
     def __init__(self, view: ControlView, endpoints: Iterable[AdminEndpoint], token: str | None) -> None:
@@ -147,8 +150,8 @@ class _CoreEndpoints:
 
     async def _health(self, request: AdminRequest) -> Response:
         timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        degraded = any(report.state == "restarting" for report in self._view.work())
-        status = "degraded" if degraded else "healthy"
+        is_degraded = any(report.is_restarting for report in self._view.work())
+        status = "degraded" if is_degraded else "healthy"
         return Response.json({"status": status, "service": "gateway", "timestamp": timestamp})
 
     async def _live(self, request: AdminRequest) -> Response:
@@ -162,13 +165,15 @@ class _CoreEndpoints:
         work = [
             {
                 "name": report.name,
-                "state": report.state,
+                "state": "restarting" if report.is_restarting else "running",
                 "restarts": report.restarts,
                 "lastError": report.last_error or None,
             }
             for report in self._view.work()
         ]
-        return Response.json({"ready": self._view.is_ready(), "work": work, "workers": list(self._view.workers())})
+        return Response.json(
+            {"ready": self._view.is_ready(), "work": work, "workers": list(await self._view.workers())}
+        )
 
     async def _plugins(self, request: AdminRequest) -> Response:
         host = self._view.configuration().host

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.interfaces import Instance, Route, Tunnel
 
-__all__ = ["Exchange", "Forwarding", "Handler", "Principal", "Request", "Responder", "Response"]
+__all__ = ["Exchange", "Forwarding", "Handler", "Origin", "Principal", "Request", "Responder", "Response"]
 
 logger = logging.getLogger("gateway.exchange")
 
@@ -79,6 +79,41 @@ class Forwarding:
 NO_FORWARDING = Forwarding(())
 
 
+class Origin:
+    """Where requests come from: what those of one connection have in common. Shared by them, so never changed.
+
+    Attributes:
+        client: The address of the client, behind trusted proxies the forwarded one; without port.
+        scheme: ``http`` or ``https``, as the client sees it.
+        host: The authority the client asked, lower-case, with the port if it sent one.
+        forwarding: What services are told about the client's connection.
+        http_version: ``1.0``, ``1.1`` or ``2``.
+        peer_certificate: The verified client certificate as ``ssl`` describes it, or ``None``.
+    """
+
+    __slots__ = ("client", "forwarding", "host", "http_version", "peer_certificate", "scheme")
+
+    def __init__(
+        self,
+        *,
+        client: str = "",
+        scheme: str = "http",
+        host: str = "",
+        forwarding: Forwarding = NO_FORWARDING,
+        http_version: str = "1.1",
+        peer_certificate: Mapping[str, object] | None = None,
+    ) -> None:
+        self.client = client
+        self.scheme = scheme
+        self.host = host
+        self.forwarding = forwarding
+        self.http_version = http_version
+        self.peer_certificate = peer_certificate
+
+    def __repr__(self) -> str:
+        return f"<Origin {self.client} {self.scheme}://{self.host}>"
+
+
 class Request:
     """What the client asked for.
 
@@ -89,31 +124,13 @@ class Request:
         headers: End-to-end fields, with ``host``. Framing (``content-length``, ``transfer-encoding``) and hop-by-hop
             fields are not among them: ``body`` says it all; nor are forwarding fields: see ``forwarding``.
         body: ``bytes`` when it arrived whole, else a ``Body``.
-        scheme: ``http`` or ``https``, as the client sees it.
-        host: The authority the client asked, lower-case, with the port if it sent one.
-        client: The address of the client, behind trusted proxies the forwarded one; without port.
-        forwarding: What services are told about the client's connection.
+        origin: Where it came from; ``client``, ``scheme``, ``host``, ``forwarding``, ``http_version`` and
+            ``peer_certificate`` are read through it.
         id: The request id: the client's ``X-Request-ID`` if well-formed, else a new one.
-        http_version: ``1.0``, ``1.1`` or ``2``.
         upgrade: The protocol the client wants to change to (``websocket``), lower-case, or ``None``.
-        peer_certificate: The verified client certificate as ``ssl`` describes it, or ``None``.
     """
 
-    __slots__ = (
-        "body",
-        "client",
-        "forwarding",
-        "headers",
-        "host",
-        "http_version",
-        "id",
-        "method",
-        "path",
-        "peer_certificate",
-        "query",
-        "scheme",
-        "upgrade",
-    )
+    __slots__ = ("body", "headers", "id", "method", "origin", "path", "query", "upgrade")
 
     def __init__(
         self,
@@ -136,14 +153,41 @@ class Request:
         self.query = query
         self.headers = headers if headers is not None else Headers()
         self.body = body
-        self.scheme = scheme
-        self.host = host
-        self.client = client
-        self.forwarding = NO_FORWARDING
+        self.origin = Origin(
+            client=client, scheme=scheme, host=host, http_version=http_version, peer_certificate=peer_certificate
+        )
         self.id = id
-        self.http_version = http_version
         self.upgrade = upgrade
-        self.peer_certificate = peer_certificate
+
+    @property
+    def client(self) -> str:
+        """The address of the client, behind trusted proxies the forwarded one; without port."""
+        return self.origin.client
+
+    @property
+    def scheme(self) -> str:
+        """``http`` or ``https``, as the client sees it."""
+        return self.origin.scheme
+
+    @property
+    def host(self) -> str:
+        """The authority the client asked, lower-case, with the port if it sent one."""
+        return self.origin.host
+
+    @property
+    def forwarding(self) -> Forwarding:
+        """What services are told about the client's connection."""
+        return self.origin.forwarding
+
+    @property
+    def http_version(self) -> str:
+        """``1.0``, ``1.1`` or ``2``."""
+        return self.origin.http_version
+
+    @property
+    def peer_certificate(self) -> Mapping[str, object] | None:
+        """The verified client certificate as ``ssl`` describes it, or ``None``."""
+        return self.origin.peer_certificate
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path} id={self.id}>"

@@ -1,7 +1,9 @@
 """What plugins implement, and what the gateway hands to them.
 
 One or two methods each; a component is any object that has them. A component that is also an asynchronous context
-manager is entered before it serves and exited, in reverse order, when no generation uses it any more.
+manager is entered before it serves and exited, in reverse order, when no generation uses it any more. A component stays
+over a reload that leaves its configuration equal; one that read files may define ``is_current() -> bool``, which is
+asked then and says whether they are still the same.
 
 Components of the request path run on one event loop per worker: they must not block it and need no locks around code
 without ``await``. A component may say ``waits = False`` to promise that it awaits nothing but the next handler (see

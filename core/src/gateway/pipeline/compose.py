@@ -71,11 +71,12 @@ def compile_route(
     """
     route = components.route
     handler = components.terminal
-    if components.rewrite is not None:
-        handler = _rewriting(handler, components.rewrite)
     edge = [placed for placed in components.policies if placed.stage is Stage.EDGE]
     inner = [placed for placed in components.policies if placed.stage is not Stage.EDGE]
     handler, inner_waits = _stack(inner, handler, route)
+    if components.rewrite is not None:
+        # Before the policies: one of them may have the last word on what is forwarded.
+        handler = _rewriting(handler, components.rewrite)
     # Edge policies see refusals as the responses they become: a 401 has CORS headers too.
     contained = _contained(handler, containment)
     outermost, edge_waits = _stack(edge, contained, route)

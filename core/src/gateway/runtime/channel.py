@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import logging
+import os
 import pickle
 import socket
 import struct
@@ -24,6 +26,9 @@ __all__ = ["Channel", "ChannelClosed", "Handed"]
 logger = logging.getLogger("gateway.runtime")
 
 CALL_TIMEOUT_S = 60.0
+MAX_OUTGOING_BYTES = 256 * 1024 * 1024
+"""What may wait to be sent; a process that takes nothing for so long is as good as dead. Services with ten thousand
+instances take about 1 MB."""
 _READ_BYTES = 262144
 _MAX_DESCRIPTORS = 16
 _LENGTH = struct.Struct(">I")
@@ -47,10 +52,12 @@ class Handed:
 class Channel:
     """One end of the channel. Used from one event loop.
 
+    Handlers begin in the order in which they were called; what they do before they first wait is done in that order.
+
     Args:
         end: The socket.
         handlers: What the other end may call, by name.
-        closed: Called once when the other end is gone.
+        closed: Called once when the other end is gone, or this end was closed.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Channel:
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
         self._outgoing: deque[tuple[memoryview, socket.socket | None]] = deque()
+        self._outgoing_bytes = 0
         self._is_writing = False
         self._numbers = 0
         self._calls: dict[int, asyncio.Future[Any]] = {}
@@ -89,9 +97,10 @@ class Channel:
         self._calls[number] = future
         try:
             self._send(("call", number, name, arguments))
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await future
         finally:
-            self._calls.pop(number, None)
+            del self._calls[number]
 
     def tell(self, name: str, *arguments: Any) -> None:  # noqa: ANN401 - as the handler says
         """Call a handler of the other end and do not wait for it."""
@@ -107,6 +116,9 @@ class Channel:
         if self._is_writing:
             self._loop.remove_writer(self._socket)
         self._socket.close()
+        self._outgoing.clear()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
         for future in self._calls.values():
             if not future.done():
                 future.set_exception(ChannelClosed("the other process is gone"))
@@ -117,7 +129,12 @@ class Channel:
     def _send(self, frame: tuple[str, int, Any, Any], handed: socket.socket | None = None) -> None:
         data = pickle.dumps(frame)
         self._outgoing.append((memoryview(_LENGTH.pack(len(data)) + data), handed))
-        self._write()
+        self._outgoing_bytes += _LENGTH.size + len(data)
+        if self._outgoing_bytes > MAX_OUTGOING_BYTES:
+            logger.error("another process of the gateway takes nothing any more, and is given up")
+            self.close()
+        elif not self._is_writing:
+            self._write()
 
     def _write(self) -> None:
         while self._outgoing:
@@ -135,6 +152,7 @@ class Channel:
             except OSError:
                 self.close()
                 return
+            self._outgoing_bytes -= sent
             if sent == len(data):
                 self._outgoing.popleft()
             else:
@@ -162,23 +180,33 @@ class Channel:
             self.close()
             return
         self._received += data
-        while len(self._received) >= _LENGTH.size:
+        try:
+            self._take_frames()
+        except Exception:
+            # What follows could not be told apart any more.
+            logger.exception("another process of the gateway cannot be understood, and is given up")
+            self.close()
+
+    def _take_frames(self) -> None:
+        while len(self._received) >= _LENGTH.size and self._closed is not None:
             (length,) = _LENGTH.unpack_from(self._received)
             end = _LENGTH.size + length
             if len(self._received) < end:
                 return
-            frame = pickle.loads(self._received[_LENGTH.size : end])  # noqa: S301 - our own process wrote it
+            with memoryview(self._received) as view:
+                frame = pickle.loads(view[_LENGTH.size : end])  # noqa: S301 - our own process wrote it
             del self._received[:end]
             self._take(*frame)
 
     def _take(self, kind: str, number: int, name: Any, payload: Any) -> None:  # noqa: ANN401 - by kind
         if kind in ("call", "tell"):
-            task = self._loop.create_task(self._handle(number if kind == "call" else 0, name, payload))
+            task = self._loop.create_task(self._handle(number, name, payload))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
         if kind == "handed":
             payload = socket.socket(fileno=self._descriptors.popleft())
+            payload.set_inheritable(False)
         future = self._calls.get(number)
         if future is None or future.done():
             if kind == "handed":
@@ -189,26 +217,28 @@ class Channel:
             future.set_result(payload)
 
     async def _handle(self, number: int, name: str, arguments: tuple[Any, ...]) -> None:
+        """Run a handler; ``number`` is 0 if nobody waits for its result."""
         try:
             result = await self._handlers[name](*arguments)
+            if number and self._closed is not None:
+                self._answer(number, result)
         except Exception as error:
             if not number:
                 logger.exception("%s failed", name)
             elif self._closed is not None:
                 self._send(("raised", number, None, _portable(error)))
+
+    def _answer(self, number: int, result: Any) -> None:  # noqa: ANN401 - as the handler says
+        if isinstance(result, Handed):
+            self._send(("handed", number, None, None), result.socket)
         else:
-            if not number or self._closed is None:
-                return
-            if isinstance(result, Handed):
-                self._send(("handed", number, None, None), result.socket)
-            else:
-                self._send(("returned", number, None, result))
+            self._send(("returned", number, None, result))
 
 
 def _portable(error: Exception) -> Exception:
     """Return ``error`` if it survives the journey, else something that says the same."""
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:  # noqa: BLE001 - whatever its class does wrong
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+    with contextlib.suppress(Exception):
+        copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+        if type(copy) is type(error):
+            return error
+    return RuntimeError(f"{type(error).__name__}: {error}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.errors import ErrorType, GatewayError
+from gateway.errors import ConfigurationError, ErrorType, GatewayError
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
+from gateway.runtime.control import build_control
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.generation import Generation
 from gateway.runtime.outbox import Outbox
@@ -15,6 +16,7 @@ from gateway.services.directory import ServiceDirectory
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
+    from gateway.errors import Problem
     from gateway.exchange import Exchange, Response
     from gateway.interfaces import AdminRequest
 
@@ -38,10 +40,18 @@ def check(configuration: Configuration) -> None:
         folder=configuration.folder,
     )
     store = ComponentStore(surroundings)
-    for configured in (*configuration.discovery, *configuration.health_checkers, *configuration.admin_routes):
-        store.obtain(configured)
-    for adapter in Generation(configuration, store, directory, _answer_admin).adapters:
-        adapter.listeners()
+    services = {rule.route.service: directory.service(rule.route.service) for rule in configuration.rules}
+    problems: list[Problem] = []
+    for build in (
+        lambda: build_control(configuration, store),
+        lambda: Generation(configuration, store, services, _answer_admin),
+    ):
+        try:
+            build()
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def _serve(exchange: Exchange) -> None:

@@ -6,10 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.fingerprint import fingerprint
 from gateway.errors import ConfigurationError, Problem
 from gateway.runtime.context import ComponentContext
+from gateway.runtime.supervision import end_tasks
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from gateway.config import Configured
     from gateway.runtime.context import Surroundings
 
@@ -24,15 +28,28 @@ EXIT_TIMEOUT_S = 5.0
 class Component:
     """A built component and how many generations use it.
 
+    Args:
+        configured: What it was built from.
+        instance: What ``build`` returned.
+        context: What ``build`` was given.
+        key: What the store knows it by; ``None`` if it is not shared.
+
     Attributes:
         instance: What ``build`` returned.
         configured: What it was built from.
         uses: How many generations hold it.
     """
 
-    def __init__(self, configured: Configured, instance: Any, context: ComponentContext) -> None:  # noqa: ANN401 - of any interface
+    def __init__(
+        self,
+        configured: Configured,
+        instance: Any,  # noqa: ANN401 - of any interface
+        context: ComponentContext,
+        key: Hashable = None,
+    ) -> None:
         self.configured = configured
         self.instance = instance
+        self.key = key
         self.uses = 0
         self._context = context
         self._life: asyncio.Task[None] | None = None
@@ -44,6 +61,11 @@ class Component:
         """How messages call it."""
         registration = self.configured.registration
         return f"{registration.kind} {registration.name!r}"
+
+    @property
+    def has_life(self) -> bool:
+        """Whether there is anything to enter or to run beside it."""
+        return hasattr(self.instance, "__aenter__") or self._context.has_background
 
     async def enter(self) -> None:
         """Enter the component and start its background work; a second call does nothing.
@@ -57,13 +79,14 @@ class Component:
         if hasattr(self.instance, "__aenter__"):
             entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._life = asyncio.get_running_loop().create_task(self._live(entered), name=f"gateway {self.name}")
+            limit = asyncio.timeout(ENTER_TIMEOUT_S)
             try:
-                async with asyncio.timeout(ENTER_TIMEOUT_S):
+                async with limit:
                     await asyncio.shield(entered)
-            except TimeoutError:
-                self._life.cancel()
-                raise self._refusal(f"did not start within {ENTER_TIMEOUT_S:.0f} s") from None
             except Exception as error:
+                if limit.expired():
+                    self._life.cancel()
+                    raise self._refusal(f"did not start within {ENTER_TIMEOUT_S:.0f} s") from None
                 raise self._refusal(f"could not start: {type(error).__name__}: {error}") from error
         self._context.start_background()
 
@@ -75,8 +98,8 @@ class Component:
         self._exit.set()
         done, _ = await asyncio.wait([self._life], timeout=EXIT_TIMEOUT_S)
         if not done:
-            logger.warning("%s did not stop within %.0f s and was cancelled", self.name, EXIT_TIMEOUT_S)
-            self._life.cancel()
+            logger.warning("%s did not stop within %.0f s and is cancelled", self.name, EXIT_TIMEOUT_S)
+            await end_tasks([self._life])
 
     async def _live(self, entered: asyncio.Future[None]) -> None:
         # One task enters and exits: a component may hold a task group, which must be left where it was entered.
@@ -85,21 +108,26 @@ class Component:
                 entered.set_result(None)
                 await self._exit.wait()
         except Exception as error:
-            if entered.done():
+            if not entered.done():
+                entered.set_exception(error)
+            elif self._exit.is_set():
                 logger.exception("%s failed while it stopped", self.name)
             else:
-                entered.set_exception(error)
+                # Such as a task group of its own that broke down.
+                logger.exception("%s failed, and is out of order until the configuration is reloaded", self.name)
+        finally:
+            if not entered.done():
+                entered.set_exception(RuntimeError("it was cancelled"))
 
     def _refusal(self, what: str) -> ConfigurationError:
-        plugin = self.configured.plugin
-        message = f"{self.name} (plugin {plugin.name!r} of {plugin.distribution}) {what}"
-        return ConfigurationError([Problem(message, where=self.configured.where)])
+        return ConfigurationError([_problem(self.configured, what)])
 
 
 class ComponentStore:
     """Builds components, and hands out the same one for the same registration and equal configuration.
 
-    So a reload keeps connection pools, breaker windows and limiter tables of everything it does not change.
+    So a reload keeps connection pools, breaker windows and limiter tables of everything it does not change. ``build``
+    stands for the code of a registration: a plugin file that was loaded again has another function there.
 
     Args:
         surroundings: What every build context is made of.
@@ -107,7 +135,10 @@ class ComponentStore:
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        self._components: dict[tuple[str, str, str], list[Component]] = {}
+        self._components: dict[Hashable, Component] = {}
+
+    def __len__(self) -> int:
+        return len(self._components)
 
     def obtain(self, configured: Configured) -> Component:
         """Return the component for ``configured``, built now if it is new.
@@ -116,45 +147,48 @@ class ComponentStore:
             ConfigurationError: If ``build`` fails.
         """
         registration = configured.registration
-        key = (registration.kind, registration.name, repr(configured.config))
-        bucket = self._components.setdefault(key, [])
-        for component in bucket:
-            if _is_same(component.configured, configured):
-                return component
-        component = self.build(configured)
-        bucket.append(component)
+        # The component holds the registration, so that the id stays its own.
+        key = (registration.kind, registration.name, id(registration.build), fingerprint(configured.config))
+        component = self._components.get(key)
+        if component is None:
+            component = self._components[key] = self.build(configured, key)
         return component
 
-    def build(self, configured: Configured) -> Component:
+    def build(self, configured: Configured, key: Hashable = None) -> Component:
         """Build a component that is not shared.
+
+        Args:
+            configured: What to build it from.
+            key: The store's own.
 
         Raises:
             ConfigurationError: If ``build`` fails.
         """
-        registration, plugin = configured.registration, configured.plugin
-        context = ComponentContext(registration.kind, registration.name, plugin, self._surroundings)
+        registration = configured.registration
+        context = ComponentContext(registration.kind, registration.name, configured.plugin, self._surroundings)
         try:
             instance = registration.build(configured.config, context)
         except Exception as error:
-            message = (
-                f"{registration.kind} {registration.name!r} (plugin {plugin.name!r} of {plugin.distribution}) "
-                f"could not be built: {type(error).__name__}: {error}"
-            )
-            logger.debug("%s", message, exc_info=True)
-            raise ConfigurationError([Problem(message, where=configured.where)]) from error
-        return Component(configured, instance, context)
+            problem = _problem(configured, f"could not be built: {type(error).__name__}: {error}")
+            logger.debug("%s", problem, exc_info=True)
+            raise ConfigurationError([problem]) from error
+        return Component(configured, instance, context, key)
 
     async def release(self, component: Component) -> None:
         """Give up one use; the last one exits the component."""
         component.uses -= 1
         if component.uses > 0:
             return
-        for bucket in self._components.values():
-            if component in bucket:
-                bucket.remove(component)
+        self._components.pop(component.key, None)
         await component.exit()
 
+    def forget_unused(self) -> None:
+        """Drop what was built for a configuration that then could not be served; nothing of it was entered."""
+        for key in [key for key, component in self._components.items() if not component.uses]:
+            del self._components[key]
 
-def _is_same(one: Configured, other: Configured) -> bool:
-    # The build function stands for the code: a plugin file that was loaded again has another one.
-    return one.registration.build is other.registration.build and one.config == other.config
+
+def _problem(configured: Configured, what: str) -> Problem:
+    registration, plugin = configured.registration, configured.plugin
+    message = f"{registration.kind} {registration.name!r} (plugin {plugin.name!r} of {plugin.distribution}) {what}"
+    return Problem(message, where=configured.where)

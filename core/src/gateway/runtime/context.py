@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.runtime.supervision import end_tasks
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from gateway.errors import GatewayError
@@ -62,8 +64,9 @@ class ComponentContext:
         self._kind = kind
         self._surroundings = surroundings
         self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._is_started = False
+        self._is_stopped = False
 
     @property
     def background(self) -> Background:
@@ -85,28 +88,38 @@ class ComponentContext:
     # gateway.interfaces.Background
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` once the component is entered, or at once if it is."""
-        label = f"{self._kind} {self.name}: {name}"
+        """Run ``work`` once the component is entered, or at once if it is.
+
+        Raises:
+            RuntimeError: If the component was exited.
+        """
+        if self._is_stopped:
+            msg = f"{self._kind} {self.name!r} was exited; it cannot start {name!r} any more"
+            raise RuntimeError(msg)
+        self._work.append((f"{self._kind} {self.name}: {name}", work))
         if self._is_started:
-            self._tasks.append(self._surroundings.supervisor.start(label, work))
-        else:
-            self._work.append((label, work))
+            self.start_background()
 
     # The core's side.
 
+    @property
+    def has_background(self) -> bool:
+        """Whether the component has asked for background work."""
+        return bool(self._work or self._tasks)
+
     def start_background(self) -> None:
-        """Start what was asked for during the build."""
+        """Start what was asked for."""
         self._is_started = True
         work, self._work = self._work, []
-        self._tasks.extend(self._surroundings.supervisor.start(label, each) for label, each in work)
+        for label, each in work:
+            task = self._surroundings.supervisor.start(label, each)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def stop_background(self) -> None:
         """Cancel the component's work and wait for it."""
-        tasks, self._tasks = [task for task in self._tasks if not task.done()], []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5.0)
+        self._is_stopped = True
+        await end_tasks(self._tasks)
 
 
 if TYPE_CHECKING:

@@ -7,36 +7,47 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.admin import AdminEndpoint, AdminSurface, ControlView
-from gateway.errors import ConfigurationError, ErrorType, GatewayError
+from gateway.errors import ConfigurationError, ErrorType, GatewayError, Problem
+from gateway.interfaces import Endpoint
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.outbox import Outbox
+from gateway.runtime.supervision import Supervisor, end_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.config import Configuration, Configured
+    from gateway.config import Configuration
     from gateway.exchange import Exchange, Response
-    from gateway.interfaces import AdminRequest, DiscoveryProvider, Endpoint, HealthChecker
+    from gateway.interfaces import AdminRequest, DiscoveryProvider, HealthChecker
     from gateway.runtime.components import Component
+    from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
-    from gateway.runtime.supervision import Supervisor, WorkReport
+    from gateway.runtime.supervision import WorkReport
     from gateway.services.directory import ServiceDirectory
 
-__all__ = ["ControlPlane", "Plane"]
+__all__ = ["ControlPlane", "Plane", "build_control"]
 
 logger = logging.getLogger("gateway.runtime")
 
 FIRST_SNAPSHOT_TIMEOUT_S = 3.0
 """How long a configuration waits for the first word of its discovery; what is slower is served as soon as it speaks."""
+SETTLE_TIMEOUT_S = 15.0
+"""How long a reload may still take when the gateway is told to stop."""
 
 
 class Plane(Protocol):
-    """What serves: the data plane of this process, or all workers."""
+    """What serves: the data plane of this process, or all workers.
+
+    Attributes:
+        directory: The services it serves.
+    """
+
+    directory: ServiceDirectory
 
     async def prepare(self, configuration: Configuration) -> None:
-        """Build and enter ``configuration`` beside what serves now.
+        """Build and enter ``configuration`` beside what serves now; ``commit`` or ``discard`` follows.
 
         Raises:
             ConfigurationError: If it cannot be served; nothing has changed then.
@@ -48,8 +59,20 @@ class Plane(Protocol):
     async def discard(self) -> None:
         """Forget what was prepared."""
 
-    def workers(self) -> Sequence[dict[str, object]]:
+    def addresses(self) -> list[Address]:
+        """Return the addresses that are served, with the ports that the system chose."""
+
+    def work(self) -> Sequence[WorkReport]:
+        """Return how the background work of its components is doing."""
+
+    async def workers(self) -> Sequence[dict[str, object]]:
         """Return how the workers are doing; empty if there are none."""
+
+    async def stop(self, timeout_s: float) -> None:
+        """Accept no more, finish what is under way, and end; what takes longer than ``timeout_s`` is cut."""
+
+    def hurry(self) -> None:
+        """Cut what is under way: whoever stops the gateway does not want to wait."""
 
 
 class ControlPlane:
@@ -57,26 +80,26 @@ class ControlPlane:
 
     Args:
         options: Where the configuration comes from.
-        directory: The services; discovery publishes into it.
-        supervisor: Runs discovery and health checks.
         plane: What serves.
 
     Attributes:
         is_ready: Whether traffic is welcome.
+        supervisor: Runs discovery, health checks and whatever else keeps the gateway up to date.
     """
 
-    def __init__(self, options: RunOptions, directory: ServiceDirectory, supervisor: Supervisor, plane: Plane) -> None:
+    def __init__(self, options: RunOptions, plane: Plane) -> None:
         self.is_ready = False
+        self.supervisor = Supervisor()
         self._options = options
-        self._directory = directory
-        self._supervisor = supervisor
+        self._directory = plane.directory
         self._plane = plane
         self._configuration: Configuration | None = None
+        self._deadlines = DeadlineSweep()
         self._surroundings = Surroundings(
-            directory=directory,
-            deadlines=DeadlineSweep(),
+            directory=plane.directory,
+            deadlines=self._deadlines,
             outbox=Outbox(),
-            supervisor=supervisor,
+            supervisor=self.supervisor,
             serve=_serves_nothing,
             refuse=_refuses_nothing,
         )
@@ -85,7 +108,8 @@ class ControlPlane:
         self._numbers = 0
         self._held: list[Component] = []
         self._admin: AdminSurface | None = None
-        self._reloading = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        self._is_stopping = False
 
     @property
     def configuration(self) -> Configuration:
@@ -99,8 +123,10 @@ class ControlPlane:
         Raises:
             ConfigurationError: If it cannot be served.
         """
-        await self._apply(configuration)
-        self.is_ready = True
+        self._deadlines.start(asyncio.get_running_loop())
+        async with self._changing:
+            await self._apply(configuration)
+        self.is_ready = not self._is_stopping
 
     async def reload(self) -> None:
         """Read the configuration again and serve it; a bad one changes nothing.
@@ -108,7 +134,9 @@ class ControlPlane:
         Raises:
             ConfigurationError: With what is wrong.
         """
-        async with self._reloading:
+        async with self._changing:
+            if self._is_stopping:
+                raise ConfigurationError([Problem("the gateway is stopping; the configuration is not reloaded")])
             try:
                 configuration = await asyncio.to_thread(self._options.load)
                 await self._apply(configuration)
@@ -117,28 +145,59 @@ class ControlPlane:
                     "the configuration was not reloaded; the old one stays in force:\n%s", error
                 )
                 raise
+            except Exception as error:
+                logger.exception("the configuration was not reloaded; the old one stays in force")
+                raise ConfigurationError([Problem(f"it cannot be served: {type(error).__name__}: {error}")]) from error
+            log_warnings(configuration)
             logger.info("configuration reloaded: %d routes", len(configuration.rules))
 
     async def answer_admin(self, request: AdminRequest, authorization: str | None) -> Response:
-        """Answer a request under ``/_gateway``."""
+        """Answer a request under ``/_gateway``.
+
+        Raises:
+            GatewayError: If it is refused, or its endpoint fails.
+        """
         if self._admin is None:
             raise GatewayError(ErrorType.UNAVAILABLE, "the gateway is starting")
-        return await self._admin.answer(request, authorization)
+        try:
+            return await self._admin.answer(request, authorization)
+        except GatewayError:
+            raise
+        except Exception as error:
+            # Logged here, where its frames are: it may be a worker that asks.
+            plugin = self.configuration.host.blame(error.__traceback__)
+            who = f"plugin {plugin.name!r}" if plugin is not None else "the gateway"
+            logger.exception("%s failed to answer %s %s", who, request.method, request.path)
+            raise GatewayError(ErrorType.INTERNAL, "internal error") from error
+
+    def refuse_traffic(self) -> None:
+        """Say that traffic is not welcome any more, and let nothing change any more: the gateway is about to stop."""
+        self.is_ready = False
+        self._is_stopping = True
+
+    async def settle(self) -> None:
+        """Wait until a reload that is under way has come to its end; no other one begins."""
+        self.refuse_traffic()
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S), self._changing:
+                pass
+        except TimeoutError:
+            logger.warning("a reload that is under way does not end, and is cut")
 
     async def stop(self) -> None:
         """End discovery, health checks and admin endpoints."""
         held, self._held = self._held, []
         await self._release_all(held)
-        await self._supervisor.stop()
+        await self.supervisor.stop()
+        self._deadlines.stop()
 
     async def _apply(self, configuration: Configuration) -> None:
         self._surroundings.folder = configuration.folder
-        held: list[Component] = []
+        # In a thread: meanwhile the event loop serves.
+        held = await asyncio.to_thread(build_control, configuration, self._store)
+        for component in held:
+            component.uses += 1
         try:
-            wanted = (*configuration.discovery, *configuration.health_checkers, *configuration.admin_routes)
-            # One by one: what was obtained before one of them fails must be released.
-            for configured in wanted:
-                held.append(self._obtain(configured))  # noqa: PERF401 - see above
             admin = self._admin_surface(configuration, held)
             for component in held:
                 await component.enter()
@@ -147,30 +206,28 @@ class ControlPlane:
         except BaseException:
             await self._release_all(held)
             raise
-        # Instances first: a new route must not meet an empty service.
+        # From here on there is no way back. Instances come first: a new route must not meet an empty service.
         for component in held:
             if (watch := self._watches.get(component)) is not None:
-                watch.go_live()
+                watch.go_live(self.supervisor)
+        before, self._held = self._held, [*self._held, *held]
         await self._plane.commit()
-        before, self._held = self._held, held
-        self._configuration, self._admin = configuration, admin
+        had_checkers = self._configuration is not None and bool(self._configuration.health_checkers)
+        self._held, self._configuration, self._admin = held, configuration, admin
         await self._release_all(before)
-
-    def _obtain(self, configured: Configured) -> Component:
-        component = self._store.obtain(configured)
-        component.uses += 1
-        return component
+        if had_checkers and not configuration.health_checkers:
+            self._directory.forget_marks()
 
     async def _release_all(self, components: Sequence[Component]) -> None:
         for component in reversed(components):
             watch = self._watches.get(component)
             if watch is not None and component.uses == 1:
                 del self._watches[component]
-                watch.end()
+                await watch.end()
             await self._store.release(component)
 
     async def _watch(self, components: Sequence[Component]) -> None:
-        """Start discovery and health checks that are new, and wait for the first snapshots."""
+        """Start discovery that is new, and wait for its first snapshots."""
         fresh = []
         for component in components:
             kind = component.configured.registration.kind
@@ -179,14 +236,19 @@ class ControlPlane:
             self._numbers += 1
             watch = _Watch(f"{component.configured.name}#{self._numbers}", component, self._directory)
             self._watches[component] = watch
-            watch.start(self._supervisor)
             if kind == "discovery provider":
+                watch.start(self.supervisor)
                 fresh.append(watch)
-        for watch in fresh:
-            try:
-                await asyncio.wait_for(watch.has_published.wait(), FIRST_SNAPSHOT_TIMEOUT_S)
-            except TimeoutError:
-                logger.warning("%s has not found anything yet; its services have no instances", watch.component.name)
+        try:
+            async with asyncio.timeout(FIRST_SNAPSHOT_TIMEOUT_S):
+                for watch in fresh:
+                    await watch.has_published.wait()
+        except TimeoutError:
+            for watch in fresh:
+                if not watch.has_published.is_set():
+                    logger.warning(
+                        "%s has not found anything yet; its services have no instances", watch.component.name
+                    )
 
     def _admin_surface(self, configuration: Configuration, components: Sequence[Component]) -> AdminSurface:
         token = configuration.gateway.admin.token
@@ -194,7 +256,7 @@ class ControlPlane:
             configuration=lambda: self.configuration,
             directory=self._directory,
             is_ready=lambda: self.is_ready,
-            work=self._reports,
+            work=lambda: [*self.supervisor.reports(), *self._plane.work()],
             workers=self._plane.workers,
             reload=self.reload,
         )
@@ -209,16 +271,42 @@ class ControlPlane:
             for component in routes
             if (registration := component.configured.registration)
         ]
-        return AdminSurface(view, endpoints, token.get_secret_value() if token is not None else None)
+        try:
+            return AdminSurface(view, endpoints, token.get_secret_value() if token is not None else None)
+        except ValueError as error:
+            raise ConfigurationError([Problem(f"the endpoints under /_gateway cannot be served: {error}")]) from error
 
-    def _reports(self) -> Sequence[WorkReport]:
-        return self._supervisor.reports()
+
+def build_control(configuration: Configuration, store: ComponentStore) -> list[Component]:
+    """Build the components of the control plane.
+
+    Raises:
+        ConfigurationError: With everything that cannot be built.
+    """
+    built: list[Component] = []
+    problems: list[Problem] = []
+    for configured in (*configuration.discovery, *configuration.health_checkers, *configuration.admin_routes):
+        try:
+            built.append(store.obtain(configured))
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    if problems:
+        store.forget_unused()
+        raise ConfigurationError(problems)
+    return built
+
+
+def log_warnings(configuration: Configuration) -> None:
+    """Log what is odd about a configuration but does no harm."""
+    for warning in configuration.warnings:
+        logger.warning("%s", warning)
 
 
 class _Watch:
     """A discovery provider or health checker at work.
 
-    Until it goes live, what a provider publishes is held back: a configuration that fails must not change anything.
+    Until it goes live, what a provider publishes is held back: a configuration that fails must not change anything. A
+    checker, which changes what it finds, is not started before.
 
     Args:
         key: What the directory knows the provider as; two configurations of one provider have two.
@@ -226,6 +314,7 @@ class _Watch:
         directory: The services.
 
     Attributes:
+        component: As given.
         has_published: Set with the first snapshot.
     """
 
@@ -242,16 +331,18 @@ class _Watch:
         """Begin to watch."""
         self._task = supervisor.start(self.component.name, self._work)
 
-    def go_live(self) -> None:
+    def go_live(self, supervisor: Supervisor) -> None:
         """Let what was published so far, and whatever follows, into the directory."""
         if not self._is_live:
             self._is_live = True
             self._directory.publish(self._key, self._snapshot)
+        if self._task is None:
+            self.start(supervisor)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Stop watching, and forget what was published."""
         if self._task is not None:
-            self._task.cancel()
+            await end_tasks([self._task])
         if self._is_live:
             self._is_live = False
             self._directory.withdraw(self._key)
@@ -265,10 +356,19 @@ class _Watch:
             await provider.watch(self._publish)
 
     def _publish(self, snapshot: Mapping[str, Sequence[Endpoint]]) -> None:
-        self._snapshot = snapshot
+        # A copy: the provider may go on to change what it has.
+        self._snapshot = {name: _checked(name, endpoints) for name, endpoints in snapshot.items()}
         self.has_published.set()
         if self._is_live:
-            self._directory.publish(self._key, snapshot)
+            self._directory.publish(self._key, self._snapshot)
+
+
+def _checked(service: str, published: Sequence[object]) -> tuple[Endpoint, ...]:
+    endpoints = tuple(endpoint for endpoint in published if isinstance(endpoint, Endpoint))
+    if len(endpoints) < len(published):
+        msg = f"service {service!r}: {published!r} was published; publish gateway.Endpoint objects"
+        raise TypeError(msg)
+    return endpoints
 
 
 def _serves_nothing(exchange: Exchange) -> None:

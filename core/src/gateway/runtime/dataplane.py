@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from typing import TYPE_CHECKING
 
@@ -13,24 +12,27 @@ from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.generation import Generation
 from gateway.runtime.listeners import Listeners
 from gateway.runtime.outbox import Outbox
-from gateway.runtime.supervision import Supervisor
+from gateway.runtime.supervision import Supervisor, end_tasks
 from gateway.services.directory import ServiceDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from gateway.config import Configuration
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange
-    from gateway.interfaces import Adapter, Listener
+    from gateway.interfaces import Adapter
     from gateway.runtime.generation import AnswerAdmin
     from gateway.runtime.listeners import Address, ObtainSocket
+    from gateway.runtime.supervision import WorkReport
 
 __all__ = ["DataPlane"]
 
 logger = logging.getLogger("gateway.runtime")
 
-DRAIN_POLL_S = 0.02
-GC_GENERATION_0 = 50_000
-"""Allocations between two collections. The request path makes no cycles, so collecting often only costs."""
+POLL_S = 0.02
+CUT_TIMEOUT_S = 1.0
+"""How long connections that were cut may take to say so."""
 
 
 class DataPlane:
@@ -40,11 +42,10 @@ class DataPlane:
         answer_admin: Answers requests under ``/_gateway``.
         obtain_socket: Returns a listening socket; ``None`` binds one.
         directory: The services; ``None`` makes a new one.
+        changed: Called when background work is doing otherwise than before.
 
     Attributes:
         directory: The services.
-        supervisor: The background work of its components.
-        is_draining: Whether it is about to stop.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class DataPlane:
         answer_admin: AnswerAdmin,
         obtain_socket: ObtainSocket | None = None,
         directory: ServiceDirectory | None = None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.directory = directory if directory is not None else ServiceDirectory()
-        self.supervisor = Supervisor()
-        self.is_draining = False
+        self._supervisor = Supervisor(changed)
         self._answer_admin = answer_admin
         self._deadlines = DeadlineSweep()
         self._listeners = Listeners(obtain_socket)
@@ -63,15 +64,15 @@ class DataPlane:
             directory=self.directory,
             deadlines=self._deadlines,
             outbox=Outbox(),
-            supervisor=self.supervisor,
+            supervisor=self._supervisor,
             serve=self.serve,
             refuse=self.refuse,
         )
         self._store = ComponentStore(self._surroundings)
         self._generation: Generation | None = None
         self._prepared: Generation | None = None
-        self._retiring: set[asyncio.Task[None]] = set()
-        self._adapters: list[Adapter] = []
+        self._retiring: dict[Generation, asyncio.Task[None]] = {}
+        self._is_hurried = False
 
     # Serving.
 
@@ -81,9 +82,9 @@ class DataPlane:
         assert generation is not None  # noqa: S101 - adapters accept connections after the first apply()
         generation.in_flight += 1
         request = exchange.request
-        known = generation.known_routes.get((request.method, request.host, request.path))
+        known = generation.known_routes.get((request.method, request.origin.host, request.path))
         if known is None:
-            known = generation.find(request)
+            known = generation.find(exchange)
         compiled, params, path = known
         exchange.params = params
         request.path = exchange.upstream_path = path
@@ -94,7 +95,8 @@ class DataPlane:
         generation = self._generation
         assert generation is not None  # noqa: S101 - adapters accept connections after the first apply()
         generation.in_flight += 1
-        exchange.start(generation.refusing(error))
+        exchange.error = error
+        exchange.start(generation.refused)
 
     # Configurations.
 
@@ -106,10 +108,16 @@ class DataPlane:
         """
         await self.discard()
         self._surroundings.folder = configuration.folder
-        generation = Generation(configuration, self._store, self.directory, self._answer_admin)
+        services = {rule.route.service: self.directory.service(rule.route.service) for rule in configuration.rules}
+        try:
+            # In a thread: meanwhile the event loop serves.
+            generation = await asyncio.to_thread(Generation, configuration, self._store, services, self._answer_admin)
+        except BaseException:
+            self._store.forget_unused()
+            raise
         await generation.enter()
         try:
-            await self._listeners.open([listener for _, listener in _listeners_of(generation)])
+            await self._listeners.prepare(generation.listeners)
         except BaseException:
             await generation.leave()
             raise
@@ -123,75 +131,89 @@ class DataPlane:
             await prepared.leave()
 
     async def commit(self) -> None:
-        """Serve what was prepared from now on; what served until now drains."""
+        """Serve what was prepared from now on; what served until now retires when nobody needs it any more."""
         generation, self._prepared = self._prepared, None
         assert generation is not None  # noqa: S101 - prepare() came first
         before, self._generation = self._generation, generation
-        await self._listeners.serve(_listeners_of(generation))
-        self._adapters = [*(each for each in self._adapters if each.connections()), *generation.adapters]
+        await self._listeners.commit()
         if before is None:
             self._deadlines.start(asyncio.get_running_loop())
-            _calm_garbage_collector()
         else:
-            self._retire(before)
+            task = asyncio.get_running_loop().create_task(before.retire(), name="gateway retiring a configuration")
+            self._retiring[before] = task
+            task.add_done_callback(lambda task: self._retiring.pop(before, None))
+
+    # How it is doing.
 
     def addresses(self) -> list[Address]:
-        """Return the addresses that are served."""
+        """Return the addresses that are served, with the ports that the system chose."""
         return self._listeners.addresses()
+
+    def wanted(self) -> list[Address]:
+        """Return the addresses that are served, as the configuration has them."""
+        return self._listeners.wanted()
 
     def connections(self) -> int:
         """Return how many clients are connected."""
-        return sum(adapter.connections() for adapter in dict.fromkeys(self._adapters))
+        return sum(adapter.connections() for adapter in self._adapters())
 
     def in_flight(self) -> int:
-        """Return how many exchanges of the current generation are under way."""
-        return self._generation.in_flight if self._generation is not None else 0
+        """Return how many exchanges are under way."""
+        return sum(generation.in_flight for generation in self._generations())
 
-    def workers(self) -> list[dict[str, object]]:
+    def work(self) -> Sequence[WorkReport]:
+        """Return how the background work of its components is doing."""
+        return self._supervisor.reports()
+
+    async def workers(self) -> Sequence[dict[str, object]]:
         """Return nothing: this data plane lives in the process of the control plane."""
         return []
 
-    def _retire(self, generation: Generation) -> None:
-        timeout_s = generation.configuration.gateway.shutdown_timeout
-        task = asyncio.get_running_loop().create_task(generation.retire(timeout_s))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+    def owner(self, module: str) -> str | None:
+        """Return the name of the plugin that a module belongs to; ``None`` if it belongs to none."""
+        plugin = self._generation.configuration.host.owner_of_module(module) if self._generation is not None else None
+        return plugin.name if plugin is not None else None
+
+    def _generations(self) -> list[Generation]:
+        """Return those that are in use, the current one first."""
+        return [*([self._generation] if self._generation is not None else []), *reversed(self._retiring)]
+
+    def _adapters(self) -> list[Adapter]:
+        """Return those that may have connections, each once."""
+        return list(dict.fromkeys(adapter for generation in self._generations() for adapter in generation.adapters))
 
     # The end.
 
-    async def drain(self, timeout_s: float) -> None:
-        """Stop: accept no more, finish what is under way, then exit all components.
+    async def stop(self, timeout_s: float) -> None:
+        """Accept no more, finish what is under way, then exit all components.
 
         Args:
             timeout_s: After so many seconds what is still under way is cut.
         """
-        self.is_draining = True
         self._listeners.close()
-        adapters = list(dict.fromkeys(self._adapters))
+        await self.discard()
+        adapters = self._adapters()
         for adapter in adapters:
             adapter.drain()
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
-        # Polled: connections end in protocol callbacks, which would each have to know of an event.
-        while self.connections() and asyncio.get_running_loop().time() < deadline_s:  # noqa: ASYNC110 - see above
-            await asyncio.sleep(DRAIN_POLL_S)
+        await self._until(lambda: self._is_hurried or not self.connections(), timeout_s)
         if open_connections := self.connections():
-            logger.warning("%d connections did not finish within %.0f s and are cut", open_connections, timeout_s)
+            logger.warning("%d connections did not finish in time and are cut", open_connections)
         for adapter in adapters:
             adapter.close()
+        await self._until(lambda: not self.connections() and not self.in_flight(), CUT_TIMEOUT_S)
         self._deadlines.stop()
-        for task in list(self._retiring):
-            task.cancel()
-        if self._generation is not None:
-            await self._generation.leave()
-        await self.supervisor.stop()
+        generations = self._generations()
+        await end_tasks(self._retiring.values())
+        for generation in generations:
+            await generation.leave()
+        await self._supervisor.stop()
 
+    def hurry(self) -> None:
+        """Cut what is under way: whoever stops the gateway does not want to wait."""
+        self._is_hurried = True
 
-def _listeners_of(generation: Generation) -> list[tuple[Adapter, Listener]]:
-    return [(adapter, listener) for adapter in generation.adapters for listener in adapter.listeners()]
-
-
-def _calm_garbage_collector() -> None:
-    """Collect rarely, and never look at what was loaded at the start (Instagram's gc.freeze, CPython 3.7)."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_GENERATION_0, 20, 50)
+    async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
+        # Polled: connections end in protocol callbacks, which would each have to know of an event.
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        while not is_so() and asyncio.get_running_loop().time() < deadline_s:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(POLL_S)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gateway.body import Body
-from gateway.errors import ConfigurationError, ErrorType, GatewayError
+from gateway.config.collector import collector_paused
+from gateway.errors import ConfigurationError, ErrorType, GatewayError, Problem
 from gateway.exchange import NO_PARAMS
 from gateway.interfaces import AdminRequest, Route, Stage
 from gateway.pipeline import CompiledRoute, Containment, Observers, PlacedPolicy, RouteComponents, compile_route
@@ -18,15 +20,14 @@ from gateway.routing import MalformedPath, Miss, RouteEntry, RouteTable, normali
 from gateway.services.dispatch import build_dispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from gateway.config import Configuration, Configured, ConfiguredRule
-    from gateway.errors import Problem
     from gateway.exchange import Exchange, Handler, Request, Response
-    from gateway.interfaces import Adapter, Connector
+    from gateway.interfaces import Adapter, Connector, Listener
     from gateway.runtime.components import Component, ComponentStore
-    from gateway.services.directory import ServiceDirectory
+    from gateway.services import Service
 
 __all__ = ["ADMIN_PREFIX", "AnswerAdmin", "Generation", "KnownRoute"]
 
@@ -36,6 +37,7 @@ KnownRoute = tuple[CompiledRoute, Mapping[str, str], str]
 logger = logging.getLogger("gateway.runtime")
 
 ADMIN_PREFIX = "/_gateway"
+RETIRE_POLL_S = 0.5
 MAX_ADMIN_BODY_BYTES = 1024 * 1024
 MAX_KNOWN_ROUTES = 4096
 """Matches that are remembered: finding a route again costs a tenth of finding it."""
@@ -52,15 +54,20 @@ if TYPE_CHECKING:
 class Generation:
     """What one configuration compiles to.
 
+    It is made without an event loop, in a thread, so that ten thousand routes do not stop the ones that are served.
+
     Args:
         configuration: The configuration.
         store: Builds components, or hands out the ones that stay.
-        directory: The services.
+        services: The services of its rules, by name.
         answer_admin: Answers requests under ``/_gateway``.
 
     Attributes:
+        configuration: As given.
         table: The routes.
         adapters: The adapters, in the order of their names.
+        listeners: What the adapters want to serve.
+        refused: The route that answers ``exchange.error``, for what never was a request or matches no rule.
         known_routes: What was found for a method, host and path as they came; empty where headers or query decide too.
         in_flight: How many exchanges are under way.
 
@@ -72,15 +79,17 @@ class Generation:
         self,
         configuration: Configuration,
         store: ComponentStore,
-        directory: ServiceDirectory,
+        services: Mapping[str, Service],
         answer_admin: AnswerAdmin,
     ) -> None:
         self.configuration = configuration
         self.in_flight = 0
         self._store = store
-        self._directory = directory
-        self._components: dict[int, Component] = {}
-        self._problems: list[Problem] = []
+        self._services = services
+        # What a rule needs is looked up by identity: of equal ones there is only one in a configuration.
+        self._obtained: dict[int, Component | None] = {}
+        self._components: dict[Component, None] = {}
+        self._problems: dict[str, Problem] = {}
         self._is_idle = asyncio.Event()
         self._is_retired = False
         self._containment = Containment(self._blame, configuration.gateway.errors.upstream_timeout_status)
@@ -88,11 +97,13 @@ class Generation:
         self._connectors = self._connectors_by_protocol()
         self.adapters: list[Adapter] = self._instances(configuration.adapters)
         self._edge = self._placed(configuration.edge_policies)
-        entries = [entry for rule in configuration.rules if (entry := self._entry(rule)) is not None]
+        with collector_paused():
+            entries = [*self._entries(), *self._own_entries(answer_admin)]
+        self.listeners = [(adapter, listener) for adapter in self.adapters for listener in self._listeners_of(adapter)]
         if self._problems:
-            raise ConfigurationError(self._problems)
-        self.table = RouteTable([*entries, self._admin_entry(answer_admin)])
-        self._not_found = self._refusing(GatewayError(ErrorType.NOT_FOUND, "route not found"))
+            raise ConfigurationError(self._problems.values())
+        with collector_paused():
+            self.table = RouteTable(entries)
         self._keeps_encoded_slashes = configuration.gateway.router.encoded_slashes
         self._has_pseudo_methods = any(
             {"WEBSOCKET", "SSE"} & (entry.methods or frozenset()) for entry in self.table.entries
@@ -104,37 +115,28 @@ class Generation:
 
     # Serving.
 
-    def find(self, request: Request) -> KnownRoute:
-        """Return the route for ``request``, its parameters and the canonical path."""
+    def find(self, exchange: Exchange) -> KnownRoute:
+        """Return the route for ``exchange``, its parameters and the canonical path."""
+        request = exchange.request
         try:
             path = normalise_path(request.path, encoded_slashes=self._keeps_encoded_slashes)
         except MalformedPath as error:
-            refusal = GatewayError(ErrorType.BAD_REQUEST, "the request path is malformed", detail=str(error))
-            return self.refusing(refusal), NO_PARAMS, request.path
+            exchange.error = GatewayError(ErrorType.BAD_REQUEST, "the request path is malformed", detail=str(error))
+            return self.refused, NO_PARAMS, request.path
         method = _pseudo_method(request) if self._has_pseudo_methods else request.method
         found = self.table.match(method, request.host, path, request.query, request.headers)
         if isinstance(found, Miss):
-            return self._missed(found), NO_PARAMS, path
+            exchange.error = _missed(found)
+            return self.refused, NO_PARAMS, path
         compiled, params = found
-        known = (compiled, params, path)
+        # Shared from now on by all who ask for it.
+        known = (compiled, MappingProxyType(params) if params else NO_PARAMS, path)
         if self._is_memorable and len(request.path) + len(request.host) <= MAX_KNOWN_LENGTH:
             if len(self.known_routes) >= MAX_KNOWN_ROUTES:
                 # Begin anew: whoever is asked for often is back at once, and strangers cannot fill it for good.
                 self.known_routes.clear()
             self.known_routes[request.method, request.host, request.path] = known
         return known
-
-    def refusing(self, error: GatewayError) -> CompiledRoute:
-        """Return a route that answers ``error``, for what never was a request."""
-        return self._refusing(error)
-
-    def _missed(self, miss: Miss) -> CompiledRoute:
-        """Return the route for requests that no rule matches."""
-        if not miss.allowed:
-            return self._not_found
-        allow = ", ".join(miss.allowed).encode("latin-1")
-        error = GatewayError(ErrorType.METHOD_NOT_ALLOWED, "method not allowed", headers=((b"allow", allow),))
-        return self._refusing(error)
 
     # Its life.
 
@@ -144,33 +146,47 @@ class Generation:
         Raises:
             ConfigurationError: If one fails; those entered before it are exited again.
         """
-        for component in self._components.values():
+        for component in self._components:
             component.uses += 1
         try:
-            for component in self._components.values():
+            for component in self._components:
                 await component.enter()
         except BaseException:
             await self.leave()
             raise
 
     async def leave(self) -> None:
-        """Give its components up, in reverse order; the ones nobody else uses are exited."""
-        for component in reversed(self._components.values()):
+        """Give its components up, in reverse order; the ones nobody else uses are exited. It serves nothing more."""
+        components, self._components = self._components, {}
+        for component in reversed(components):
             await self._store.release(component)
+        # Its routes know it, as it knows them: let go of them, or they wait for the garbage collector.
+        self.known_routes.clear()
+        self.adapters, self.listeners = [], []
+        self.__dict__.pop("table", None)
+        self.__dict__.pop("refused", None)
 
-    async def retire(self, timeout_s: float) -> None:
-        """Wait until its exchanges are over, then leave.
+    async def retire(self) -> None:
+        """Wait until nobody needs it any more, then leave.
 
-        Args:
-            timeout_s: After so many seconds the components are given up all the same.
+        Its exchanges may be streams and WebSockets that live for days, and so may the connections that only its
+        adapters know: they all stay as they are.
         """
         self._is_retired = True
         if self.in_flight:
-            try:
-                await asyncio.wait_for(self._is_idle.wait(), timeout_s)
-            except TimeoutError:
-                logger.info("%d exchanges outlive their configuration", self.in_flight)
+            await self._is_idle.wait()
+        # Polled: connections end in protocol callbacks, which would each have to know of an event.
+        while self._has_connections():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(RETIRE_POLL_S)
         await self.leave()
+
+    def _has_connections(self) -> bool:
+        """Say whether there are connections of adapters that no other generation has."""
+        return any(
+            component.uses == 1 and component.instance.connections()
+            for component in self._components
+            if component.configured.registration.kind == "adapter"
+        )
 
     def _finished(self) -> None:
         self.in_flight -= 1
@@ -179,31 +195,43 @@ class Generation:
 
     # Compiling.
 
-    def _entry(self, rule: ConfiguredRule) -> RouteEntry[CompiledRoute] | None:
-        before = len(self._problems)
-        policies = self._policies(rule)
-        terminal = self._terminal(rule)
-        if terminal is None or len(self._problems) > before:
-            return None
-        components = RouteComponents(
-            route=rule.route,
-            policies=policies,
-            terminal=terminal,
-            rewrite=rule.rewrite,
-            observers=self._observers,
-        )
-        compiled = compile_route(components, self._containment, on_finish=self._finished)
-        return rule.entry(compiled)
+    def _entries(self) -> Iterator[RouteEntry[CompiledRoute]]:
+        for rule in self.configuration.rules:
+            policies = self._policies(rule)
+            balancer = self._balancer(rule)
+            if balancer is None or self._problems:
+                continue  # the others are built all the same, to find all problems
+            try:
+                components = RouteComponents(
+                    route=rule.route,
+                    policies=policies,
+                    terminal=self._terminal(rule, balancer),
+                    observers=self._observers,
+                    rewrite=rule.rewrite,
+                )
+                compiled = compile_route(components, self._containment, on_finish=self._finished)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises while it is put together is contained
+                self._report_bug(error, f"route {rule.route.id!r}", rule.where)
+                continue
+            yield rule.entry(compiled)
 
-    def _terminal(self, rule: ConfiguredRule) -> Handler | None:
+    def _terminal(self, rule: ConfiguredRule, balancer: Component) -> Handler:
+        connectors = self._connectors.get(rule.route.protocol, {})
+        return build_dispatch(self._services[rule.route.service], balancer.instance, connectors, self._observers)
+
+    def _balancer(self, rule: ConfiguredRule) -> Component | None:
+        """Build the balancer of a rule, which is its own."""
+        if self._obtained.get(id(rule.balancer), rule) is None:
+            return None  # as for an earlier rule
         try:
             balancer = self._store.build(rule.balancer)
         except ConfigurationError as error:
-            self._problems.extend(error.problems)
+            self._add(error.problems)
+            self._obtained[id(rule.balancer)] = None
             return None
-        connectors = self._connectors.get(rule.route.protocol, {})
-        service = self._directory.service(rule.route.service)
-        return build_dispatch(service, balancer.instance, connectors, self._observers)
+        if balancer.has_life:
+            self._components[balancer] = None
+        return balancer
 
     def _policies(self, rule: ConfiguredRule) -> list[PlacedPolicy]:
         """Return the policies of a rule in pipeline order; the core's own come first in their stages."""
@@ -259,7 +287,9 @@ class Generation:
                 by_scheme.update(dict.fromkeys(configured.registration.schemes, component.instance))
         return found
 
-    def _admin_entry(self, answer_admin: AnswerAdmin) -> RouteEntry[CompiledRoute]:
+    def _own_entries(self, answer_admin: AnswerAdmin) -> list[RouteEntry[CompiledRoute]]:
+        """Return the gateway's own entry in the table, and make the route for what is not in the table."""
+
         async def admin(exchange: Exchange) -> Response:
             request = exchange.request
             body = request.body
@@ -273,17 +303,19 @@ class Generation:
             )
             return await answer_admin(asked, request.headers.get("authorization"))
 
-        compiled = self._own_route("gateway.admin", f"{ADMIN_PREFIX}/*", admin, needs_task=True)
-        pattern = parse_pattern(f"{ADMIN_PREFIX}/*")
-        return RouteEntry(id="gateway.admin", pattern=pattern, target=compiled, priority=ADMIN_PRIORITY)
-
-    def _refusing(self, error: GatewayError) -> CompiledRoute:
         async def refuse(exchange: Exchange) -> Response:
-            raise GatewayError(
-                error.type, error.message, detail=error.detail, headers=error.headers, plugin=error.plugin
-            )
+            # Not raised: a refusal is cheap, since clients have as many as they like.
+            assert exchange.error is not None  # noqa: S101 - set by whoever chose this route
+            return self._containment.response(exchange, exchange.error)
 
-        return self._own_route("gateway.unmatched", "*", refuse)
+        try:
+            self.refused = self._own_route("gateway.unmatched", "*", refuse)
+            compiled = self._own_route("gateway.admin", f"{ADMIN_PREFIX}/*", admin, needs_task=True)
+        except Exception as error:  # noqa: BLE001 - as for the rules
+            self._report_bug(error, "requests that match no rule", "")
+            return []
+        pattern = parse_pattern(f"{ADMIN_PREFIX}/*")
+        return [RouteEntry(id="gateway.admin", pattern=pattern, target=compiled, priority=ADMIN_PRIORITY)]
 
     def _own_route(self, route_id: str, path: str, terminal: Handler, *, needs_task: bool = False) -> CompiledRoute:
         components = RouteComponents(
@@ -300,17 +332,47 @@ class Generation:
         return [component.instance for component in components if component is not None]
 
     def _obtain(self, configured: Configured) -> Component | None:
+        if id(configured) in self._obtained:
+            return self._obtained[id(configured)]
+        component = None
         try:
             component = self._store.obtain(configured)
         except ConfigurationError as error:
-            self._problems.extend(problem for problem in error.problems if problem not in self._problems)
-            return None
-        self._components.setdefault(id(component), component)
+            self._add(error.problems)
+        else:
+            self._components[component] = None
+        self._obtained[id(configured)] = component
         return component
+
+    def _listeners_of(self, adapter: Adapter) -> Sequence[Listener]:
+        try:
+            return adapter.listeners()
+        except Exception as error:  # noqa: BLE001 - as for the rules
+            self._report_bug(error, "listening", "")
+            return []
+
+    def _report_bug(self, error: Exception, where_used: str, where: str) -> None:
+        """Report what a plugin raised where it must not; once, if it raises the same for every rule."""
+        plugin = self._blame(error.__traceback__)
+        who = f"plugin {plugin!r}" if plugin else "the gateway"
+        what = f"{who} failed: {type(error).__name__}: {error}"
+        logger.debug("%s", what, exc_info=error)
+        self._problems.setdefault(what, Problem(f"{what}; needed for {where_used}", where=where))
+
+    def _add(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self._problems.setdefault(str(problem), problem)
 
     def _blame(self, traceback: TracebackType | None) -> str | None:
         plugin = self.configuration.host.blame(traceback)
         return plugin.name if plugin is not None else None
+
+
+def _missed(miss: Miss) -> GatewayError:
+    if not miss.allowed:
+        return GatewayError(ErrorType.NOT_FOUND, "route not found")
+    allow = ", ".join(miss.allowed).encode("latin-1")
+    return GatewayError(ErrorType.METHOD_NOT_ALLOWED, "method not allowed", headers=((b"allow", allow),))
 
 
 def _skips(rule: ConfiguredRule) -> Callable[[str], bool] | None:

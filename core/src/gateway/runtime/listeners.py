@@ -1,4 +1,11 @@
-"""Listening sockets: they belong to the gateway, not to a generation, so a reload turns nobody away."""
+"""Listening sockets: they belong to the gateway, not to a generation, so a reload turns nobody away.
+
+```
+prepare(wanted)   opens the sockets that are not open yet, and makes a server for everything that is new
+commit()          the new servers begin to accept, then the old ones stop; a socket that is still wanted stays open
+discard()         closes what was prepared
+```
+"""
 
 from __future__ import annotations
 
@@ -13,7 +20,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from gateway.interfaces import Adapter, Listener
 
@@ -44,7 +51,8 @@ def bind(address: Address, *, backlog: int = 2048, reuse_port: bool = False) -> 
         )[0]
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigurationError([Problem(f"cannot listen on {host}:{port}: {error.strerror or error}")]) from error
+        problem = f"cannot listen on {_text(address)}: {error.strerror or error}; check the address"
+        raise ConfigurationError([Problem(problem)]) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
@@ -54,9 +62,9 @@ def bind(address: Address, *, backlog: int = 2048, reuse_port: bool = False) -> 
         listening.bind(target)
         listening.listen(backlog)
         listening.setblocking(False)  # noqa: FBT003 - positional only
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listening.close()
-        raise ConfigurationError([Problem(_refusal(host, port, error))]) from error
+        raise ConfigurationError([Problem(_refusal(address, error))]) from error
     return listening
 
 
@@ -64,8 +72,10 @@ async def _bind_here(address: Address, backlog: int) -> socket.socket:
     return bind(address, backlog=backlog)
 
 
-def _refusal(host: str, port: int, error: OSError) -> str:
-    what = f"cannot listen on {host}:{port}: {error.strerror}"
+def _refusal(address: Address, error: OSError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return f"cannot listen on {_text(address)}: a port is a number from 0 to 65535"
+    what = f"cannot listen on {_text(address)}: {error.strerror}"
     if error.errno == errno.EADDRINUSE:
         return f"{what}; another process has the port: stop it, or choose another port"
     if error.errno == errno.EACCES:
@@ -75,15 +85,20 @@ def _refusal(host: str, port: int, error: OSError) -> str:
     return what
 
 
-@dataclass(slots=True)
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Served:
     """A listening socket, and who serves it how."""
 
+    address: Address
     socket: socket.socket
-    wanted: Address
-    server: asyncio.Server
     listener: Listener
     adapter: Adapter
+    server: asyncio.Server
 
 
 class Listeners:
@@ -96,77 +111,90 @@ class Listeners:
     def __init__(self, obtain: ObtainSocket | None = None) -> None:
         self._obtain = obtain or _bind_here
         self._served: list[_Served] = []
-        self._opened: dict[Address, socket.socket] = {}
+        self._prepared: list[_Served] = []
 
     def addresses(self) -> list[Address]:
         """Return the addresses that are served, with the ports that the system chose."""
         return [served.socket.getsockname()[:2] for served in self._served]
 
-    async def open(self, wanted: Iterable[Listener]) -> None:
-        """Open the sockets that ``serve`` will need and that are not open yet.
+    def wanted(self) -> list[Address]:
+        """Return the addresses that are served, as they were asked for."""
+        return [served.address for served in self._served]
+
+    async def prepare(self, wanted: Sequence[tuple[Adapter, Listener]]) -> None:
+        """Open the sockets that are not open yet, and get everything ready that ``commit`` needs.
+
+        A socket that is wanted again stays open; its connections to come go to the new adapter.
 
         Raises:
             ConfigurationError: If an address cannot be had; everything stays as it was.
         """
-        for listener in wanted:
-            address = (listener.host, listener.port)
-            if address not in self._opened and self._find(self._served, listener) is None:
-                self._opened[address] = await self._obtain(address, listener.backlog)
+        self.discard()
+        left = list(self._served)
+        try:
+            for adapter, listener in wanted:
+                self._prepared.append(await self._prepare(adapter, listener, left))
+        except BaseException:
+            self.discard()
+            raise
+
+    async def _prepare(self, adapter: Adapter, listener: Listener, left: list[_Served]) -> _Served:
+        address = (listener.host, listener.port)
+        if listener.port and any(prepared.address == address for prepared in self._prepared):
+            raise ConfigurationError(
+                [Problem(f"{_text(address)} is asked for twice; give each listener a port of its own")]
+            )
+        served = next((each for each in left if each.address == address), None)
+        if served is None:
+            opened = await self._obtain(address, listener.backlog)
+        else:
+            left.remove(served)
+            if served.adapter is adapter and served.listener == listener:
+                return served
+            opened = served.socket
+        try:
+            server = await _server(adapter, listener, opened)
+        except BaseException:
+            if served is None:
+                opened.close()
+            raise
+        return _Served(address=address, socket=opened, listener=listener, adapter=adapter, server=server)
+
+    async def commit(self) -> None:
+        """Serve what was prepared, and nothing else."""
+        before, self._served, self._prepared = self._served, self._prepared, []
+        # Begin to accept anew before the old servers end; in between the kernel keeps what arrives.
+        for served in self._served:
+            if served not in before:
+                await served.server.start_serving()
+        _close([served for served in before if served not in self._served], keep=self._served)
 
     def discard(self) -> None:
-        """Close what was opened and is not served."""
-        for opened in self._opened.values():
-            opened.close()
-        self._opened.clear()
-
-    async def serve(self, wanted: Iterable[tuple[Adapter, Listener]]) -> None:
-        """Serve these listeners, whose sockets are open, and no others.
-
-        A socket that is wanted again stays open; its connections to come go to the new adapter.
-        """
-        old = list(self._served)
-        kept: list[_Served] = []
-        for adapter, listener in wanted:
-            served = self._find(old, listener)
-            if served is None:
-                opened = self._opened.pop((listener.host, listener.port))
-                kept.append(await self._start(adapter, listener, opened))
-            else:
-                old.remove(served)
-                await self._hand_over(served, adapter, listener)
-                kept.append(served)
-        self._served = kept
-        for served in old:
-            served.server.close()
-            served.socket.close()
-        self.discard()
+        """Close what was prepared and is not served."""
+        prepared, self._prepared = self._prepared, []
+        _close([served for served in prepared if served not in self._served], keep=self._served)
 
     def close(self) -> None:
         """Accept no more connections."""
-        for served in self._served:
-            served.server.close()
-            served.socket.close()
-        self._served = []
         self.discard()
+        served, self._served = self._served, []
+        _close(served, keep=[])
 
-    def _find(self, served: list[_Served], listener: Listener) -> _Served | None:
-        address = (listener.host, listener.port)
-        return next((each for each in served if each.wanted == address), None)
 
-    async def _hand_over(self, served: _Served, adapter: Adapter, listener: Listener) -> None:
-        if served.adapter is adapter and served.listener == listener:
-            return
-        # Begin to accept anew before the old server ends; in between the kernel keeps what arrives.
-        server = await self._accept(adapter, listener, served.socket)
+async def _server(adapter: Adapter, listener: Listener, listening: socket.socket) -> asyncio.Server:
+    # The server closes the socket it is given when it ends: give it a duplicate.
+    return await asyncio.get_running_loop().create_server(
+        lambda: adapter.connection(listener),
+        sock=listening.dup(),
+        ssl=listener.tls,
+        backlog=listener.backlog,
+        start_serving=False,
+    )
+
+
+def _close(gone: Sequence[_Served], *, keep: Sequence[_Served]) -> None:
+    kept = {served.socket for served in keep}
+    for served in gone:
         served.server.close()
-        served.server, served.adapter, served.listener = server, adapter, listener
-
-    async def _start(self, adapter: Adapter, listener: Listener, opened: socket.socket) -> _Served:
-        server = await self._accept(adapter, listener, opened)
-        return _Served(opened, (listener.host, listener.port), server, listener, adapter)
-
-    async def _accept(self, adapter: Adapter, listener: Listener, listening: socket.socket) -> asyncio.Server:
-        # The server closes the socket it is given when it ends: give it a duplicate.
-        return await asyncio.get_running_loop().create_server(
-            lambda: adapter.connection(listener), sock=listening.dup(), ssl=listener.tls, backlog=listener.backlog
-        )
+        if served.socket not in kept:
+            served.socket.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +16,7 @@ __all__ = ["RunOptions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """Where the configuration comes from and how the gateway is run. Handed to workers as it is.
+    """Where the configuration comes from and how the gateway is run.
 
     Attributes:
         path: The configuration file; ``None`` looks in the usual places.
@@ -23,6 +24,8 @@ class RunOptions:
         plugin_files: Python files that are plugins too.
         workers: How many data planes; ``None`` leaves it to the configuration.
         hot_reload: Whether a change of the file reloads it.
+        text: What the file held; ``None`` reads it. Workers are given what the control plane validated, since the file
+            may be another by the time they would read it.
     """
 
     path: Path | None = None
@@ -30,6 +33,7 @@ class RunOptions:
     plugin_files: list[Path] = field(default_factory=list)
     workers: int | Literal["auto"] | None = None
     hot_reload: bool = False
+    text: str | None = None
 
     def load(self) -> Configuration:
         """Load the configuration.
@@ -39,4 +43,8 @@ class RunOptions:
         """
         from gateway.config import load_configuration  # noqa: PLC0415 - workers unpickle options before they need it
 
-        return load_configuration(self.path, flags=self.flags, plugin_files=self.plugin_files)
+        return load_configuration(self.path, text=self.text, flags=self.flags, plugin_files=self.plugin_files)
+
+    def pinned(self, configuration: Configuration) -> RunOptions:
+        """Return options that load exactly what ``configuration`` was loaded from, whatever becomes of the file."""
+        return dataclasses.replace(self, path=configuration.path, text=configuration.text)

@@ -7,28 +7,26 @@ import contextlib
 import logging
 import signal
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigurationError
 from gateway.logs import configure_logging
-from gateway.runtime.control import ControlPlane
+from gateway.runtime.control import ControlPlane, log_warnings
 from gateway.runtime.dataplane import DataPlane
-from gateway.runtime.loop import new_event_loop
+from gateway.runtime.loop import calm_garbage_collector, new_event_loop
 from gateway.runtime.options import RunOptions
 from gateway.runtime.reload import watch_files
-from gateway.runtime.supervision import Supervisor
 from gateway.runtime.watchdog import LoopWatchdog
 from gateway.runtime.workers import WorkerPool, worker_count
-from gateway.services.directory import ServiceDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from pathlib import Path
-    from types import FrameType
 
     from gateway.config import Configuration
     from gateway.exchange import Response
     from gateway.interfaces import AdminRequest
+    from gateway.runtime.control import Plane
     from gateway.runtime.listeners import Address
 
 __all__ = ["RunOptions", "run"]
@@ -52,96 +50,113 @@ def run(options: RunOptions) -> int:
     return 0
 
 
-class _Whole(Protocol):
-    """A plane as this module uses it."""
-
-    def addresses(self) -> list[Address]: ...
-
-
 async def _run(options: RunOptions, configuration: Configuration, count: int, started_s: float) -> None:
-    for warning in configuration.warnings:
-        logger.warning("%s", warning)
-    if count > 1:
-        await _run_workers(options, configuration, count, started_s)
-    else:
-        await _run_alone(options, configuration, started_s)
-
-
-async def _run_alone(options: RunOptions, configuration: Configuration, started_s: float) -> None:
-    directory = ServiceDirectory()
-    supervisor = Supervisor()
-
     async def answer_admin(request: AdminRequest, authorization: str | None) -> Response:
         return await control.answer_admin(request, authorization)
 
-    plane = DataPlane(answer_admin, directory=directory)
-    control = ControlPlane(options, directory, supervisor, plane)
-    watchdog = LoopWatchdog(asyncio.get_running_loop(), lambda frame: _blame(control, frame))
-    await control.start(configuration)
-    watchdog.start()
-    await _serve(options, control, plane, supervisor, started_s)
-    await plane.drain(control.configuration.gateway.shutdown_timeout)
-    watchdog.stop()
-    await control.stop()
-    logger.info("stopped")
-
-
-async def _run_workers(options: RunOptions, configuration: Configuration, count: int, started_s: float) -> None:
-    directory = ServiceDirectory(changed=lambda service: pool.service_changed(service))  # noqa: PLW0108 - made below
-    supervisor = Supervisor()
-
-    async def answer_admin(request: AdminRequest, authorization: str | None) -> Response:
-        return await control.answer_admin(request, authorization)
-
-    pool = WorkerPool(options, count, directory, answer_admin)
-    control = ControlPlane(options, directory, supervisor, pool)
+    plane: DataPlane | WorkerPool
+    plane = WorkerPool(options, count, answer_admin) if count > 1 else DataPlane(answer_admin)
+    control = ControlPlane(options, plane)
+    watchdog = LoopWatchdog(asyncio.get_running_loop(), plane.owner) if isinstance(plane, DataPlane) else None
+    signals = _Signals(control, plane.hurry)
+    timeout_s = configuration.gateway.shutdown_timeout
+    log_warnings(configuration)
     try:
-        await control.start(configuration)
-    except BaseException:
-        await pool.stop(0)
-        raise
-    await _serve(options, control, pool, supervisor, started_s)
-    await pool.stop(control.configuration.gateway.shutdown_timeout)
-    await control.stop()
+        if not await _start(control, configuration, signals):
+            return
+        if watchdog is not None:
+            watchdog.start()
+            calm_garbage_collector()
+        _announce(configuration, plane.addresses(), time.monotonic() - started_s)
+        await _serve(options, control, signals)
+        timeout_s = control.configuration.gateway.shutdown_timeout
+    finally:
+        await control.settle()
+        await plane.stop(timeout_s)
+        if watchdog is not None:
+            watchdog.stop()
+        await control.stop()
     logger.info("stopped")
 
 
-async def _serve(
-    options: RunOptions, control: ControlPlane, plane: _Whole, supervisor: Supervisor, started_s: float
-) -> None:
-    """Serve until a signal says to stop."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
+class _Signals:
+    """What signals ask for: SIGTERM and SIGINT to stop, again to stop at once; SIGHUP to reload.
 
-    def stop() -> None:
-        control.is_ready = False
-        stopped.set()
+    They are heard from the beginning: a gateway that is told to stop while it starts leaves nothing behind either.
 
-    def reload() -> None:
-        task = loop.create_task(_reload_quietly(control.reload))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    Args:
+        control: The control plane.
+        hurry: Cuts what is under way.
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    Attributes:
+        stopped: Set when the gateway is to stop.
+        hurried: Set when it is to stop at once.
+    """
+
+    def __init__(self, control: ControlPlane, hurry: Callable[[], None]) -> None:
+        self.stopped = asyncio.Event()
+        self.hurried = asyncio.Event()
+        self._control = control
+        self._hurry = hurry
+        self._reloads: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_signal_handler(signal.SIGINT, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _stop(self) -> None:
+        if self.stopped.is_set():
+            self.hurried.set()
+            self._hurry()
+        self._control.refuse_traffic()
+        self.stopped.set()
+
+    def _reload(self) -> None:
+        if not self.stopped.is_set():
+            task = asyncio.get_running_loop().create_task(_reload_quietly(self._control))
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+
+async def _start(control: ControlPlane, configuration: Configuration, signals: _Signals) -> bool:
+    """Serve ``configuration``; returns whether nobody said to stop before that was done.
+
+    Raises:
+        ConfigurationError: If it cannot be served.
+    """
+    starting = asyncio.ensure_future(control.start(configuration))
+    stopping = asyncio.ensure_future(signals.stopped.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        starting.cancel()
+        await asyncio.wait({starting, stopping})
+    if starting.cancelled():
+        logger.info("told to stop before it was started")
+        return False
+    starting.result()
+    return True
+
+
+async def _serve(options: RunOptions, control: ControlPlane, signals: _Signals) -> None:
+    """Serve until a signal says to stop, and then for as long as it takes load balancers to notice."""
     if options.hot_reload:
 
         def files() -> list[Path]:
             return _files(control.configuration, options)
 
-        supervisor.start("hot reload", lambda: watch_files(files, control.reload))
-    _announce(control.configuration, plane.addresses(), time.monotonic() - started_s)
-    await stopped.wait()
+        control.supervisor.start("hot reload", lambda: watch_files(files, control.reload))
+    await signals.stopped.wait()
     logger.info("stopping: finishing what is under way")
-    await asyncio.sleep(control.configuration.gateway.shutdown_delay)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(signals.hurried.wait(), control.configuration.gateway.shutdown_delay)
 
 
-async def _reload_quietly(reload: Callable[[], Awaitable[None]]) -> None:
+async def _reload_quietly(control: ControlPlane) -> None:
     # What is wrong was logged; there is nobody to raise it to.
     with contextlib.suppress(ConfigurationError):
-        await reload()
+        await control.reload()
 
 
 def _files(configuration: Configuration, options: RunOptions) -> list[Path]:
@@ -165,10 +180,5 @@ def _announce(configuration: Configuration, addresses: list[Address], duration_s
     )
 
 
-def _blame(control: ControlPlane, frame: FrameType | None) -> str | None:
-    while frame is not None:
-        plugin = control.configuration.host.owner_of_module(frame.f_globals.get("__name__", ""))
-        if plugin is not None:
-            return plugin.name
-        frame = frame.f_back
-    return None
+if TYPE_CHECKING:
+    _planes: tuple[type[Plane], type[Plane]] = (DataPlane, WorkerPool)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
 __all__ = ["Supervisor", "WorkReport"]
 
@@ -16,21 +16,23 @@ logger = logging.getLogger("gateway.supervision")
 
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 30.0
+STOP_TIMEOUT_S = 5.0
+"""How long work may take to end when it is cancelled."""
 
 
 @dataclass(slots=True)
 class WorkReport:
-    """How a piece of background work is doing, for ``/_gateway/health``.
+    """How a piece of background work is doing, for ``/_gateway/status``.
 
     Attributes:
         name: What it is.
-        state: ``running``, ``restarting`` or ``done``.
+        is_restarting: Whether it crashed and waits for its next start.
         restarts: How often it crashed.
         last_error: The last crash, in one line; empty if there was none.
     """
 
     name: str
-    state: str = "running"
+    is_restarting: bool = False
     restarts: int = 0
     last_error: str = ""
 
@@ -39,11 +41,21 @@ class Supervisor:
     """Runs background work until it returns, restarting it after a growing delay when it crashes.
 
     Args:
+        changed: Called when there is more or less work, or it is doing otherwise than before.
         sleep: Waits some seconds; tests pass their own.
+        clock: Monotonic seconds; tests pass a manual one.
     """
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        changed: Callable[[], None] = lambda: None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._changed = changed
         self._sleep = sleep
+        self._clock = clock
         self._tasks: dict[asyncio.Task[None], WorkReport] = {}
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
@@ -51,7 +63,8 @@ class Supervisor:
         report = WorkReport(name)
         task = asyncio.get_running_loop().create_task(self._run(report, work), name=f"gateway {name}")
         self._tasks[task] = report
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        task.add_done_callback(self._ended)
+        self._changed()
         return task
 
     def reports(self) -> list[WorkReport]:
@@ -59,29 +72,55 @@ class Supervisor:
         return sorted(self._tasks.values(), key=lambda report: report.name)
 
     async def stop(self) -> None:
-        """Cancel all work and wait for it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=LONGEST_DELAY_S)
+        """Cancel all work and wait for it, but not for long."""
+        await end_tasks(self._tasks)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._tasks[task]
+        self._changed()
 
     async def _run(self, report: WorkReport, work: Callable[[], Awaitable[None]]) -> None:
+        clock = self._clock or asyncio.get_running_loop().time
         delay_s = FIRST_DELAY_S
         while True:
-            started_s = asyncio.get_running_loop().time()
+            started_s = clock()
             try:
                 await work()
-            except Exception as error:
-                if asyncio.get_running_loop().time() - started_s > LONGEST_DELAY_S:
-                    delay_s = FIRST_DELAY_S
-                report.state = "restarting"
-                report.restarts += 1
-                report.last_error = f"{type(error).__name__}: {error}"
-                logger.exception("%s crashed and is restarted in %.1f s", report.name, delay_s)
-                await self._sleep(delay_s)
-                delay_s = min(2 * delay_s, LONGEST_DELAY_S)
-                report.state = "running"
+            except asyncio.CancelledError as error:
+                if _is_being_cancelled():
+                    raise
+                # Not this task was cancelled, but something that the work waited for.
+                crash: BaseException = error
+            except Exception as error:  # noqa: BLE001 - whatever it is, the work is started again
+                crash = error
             else:
-                report.state = "done"
                 return
+            if clock() - started_s > LONGEST_DELAY_S:
+                delay_s = FIRST_DELAY_S
+            report.is_restarting = True
+            report.restarts += 1
+            report.last_error = f"{type(crash).__name__}: {crash}"
+            logger.error("%s crashed and is restarted in %.1f s", report.name, delay_s, exc_info=crash)
+            del crash  # its frames, and what they hold, are not needed while the work runs again
+            self._changed()
+            await self._sleep(delay_s)
+            delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+            report.is_restarting = False
+            self._changed()
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[None]], timeout_s: float = STOP_TIMEOUT_S) -> None:
+    """Cancel tasks and wait until they have ended, but not longer than ``timeout_s``."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, stubborn = await asyncio.wait(tasks, timeout=timeout_s)
+    for task in stubborn:
+        logger.warning("%s does not end although it was cancelled", task.get_name())
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

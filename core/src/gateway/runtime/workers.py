@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import socket
@@ -14,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 from gateway.errors import ConfigurationError, GatewayError, Problem
 from gateway.runtime.channel import Channel, ChannelClosed, Handed
 from gateway.runtime.listeners import bind
-from gateway.runtime.supervision import FIRST_DELAY_S, LONGEST_DELAY_S
+from gateway.runtime.supervision import FIRST_DELAY_S, LONGEST_DELAY_S, end_tasks
+from gateway.services.directory import ServiceDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.config import Configuration
     from gateway.exchange import Response
-    from gateway.interfaces import AdminRequest
+    from gateway.interfaces import AdminRequest, Endpoint
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
+    from gateway.runtime.supervision import WorkReport
     from gateway.runtime.worker import AdminAnswer
-    from gateway.services.directory import Service, ServiceDirectory
+    from gateway.services.directory import Service
 
     AnswerAdmin = Callable[[AdminRequest, str | None], Awaitable[Response]]
 
@@ -34,7 +37,10 @@ __all__ = ["WorkerPool", "worker_count"]
 logger = logging.getLogger("gateway.runtime")
 
 STEADY_AFTER_S = 30.0
+"""A worker that lived so long is replaced at once when it dies, and not after a growing delay."""
 KILL_AFTER_S = 5.0
+REPORT_TIMEOUT_S = 1.0
+MAX_ADMIN_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 def worker_count(wanted: int | str) -> int:
@@ -50,91 +56,102 @@ class _Slot:
     def __init__(self, number: int) -> None:
         self.number = number
         self.sockets: dict[Address, socket.socket] = {}
+        self.wanted: set[Address] = set()
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Channel | None = None
         self.delay_s = FIRST_DELAY_S
         self.started_s = 0.0
         self.restarts = 0
-        self.is_serving = False
+        self.is_being_replaced = False
+        self.work: Sequence[WorkReport] = ()
+
+    def close_sockets(self, *, but: set[Address] | frozenset[Address] = frozenset()) -> None:
+        """Close the listening sockets that nobody serves any more."""
+        for address in self.sockets.keys() - but:
+            self.sockets.pop(address).close()
 
 
 class WorkerPool:
     """All workers. Implements ``gateway.runtime.control.Plane``.
 
+    A configuration goes to all of them in two steps. From the first to the second nothing else changes: a worker that
+    dies meanwhile is replaced afterwards, so that it gets what the others have.
+
     Args:
         options: What workers load.
         count: How many.
-        directory: The services; every change of it is told to the workers.
         answer_admin: Answers requests under ``/_gateway``.
+
+    Attributes:
+        directory: The services; every change of it is told to the workers.
     """
 
-    def __init__(self, options: RunOptions, count: int, directory: ServiceDirectory, answer_admin: AnswerAdmin) -> None:
+    def __init__(self, options: RunOptions, count: int, answer_admin: AnswerAdmin) -> None:
+        self.directory = ServiceDirectory(self._service_changed)
         self._options = options
-        self._directory = directory
         self._answer_admin = answer_admin
         self._slots = [_Slot(number) for number in range(1, count + 1)]
-        self._restarting: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
+        self._candidate: RunOptions | None = None
+        self._current: RunOptions | None = None
+        self._replacing: set[asyncio.Task[None]] = set()
         self._addresses: list[Address] = []
         self._is_stopping = False
 
     # gateway.runtime.control.Plane
 
     async def prepare(self, configuration: Configuration) -> None:
-        """Have every worker build and enter the configuration.
+        """Have every worker build and enter the configuration; ``commit`` or ``discard`` follows.
 
         Raises:
-            ConfigurationError: If one of them cannot.
+            ConfigurationError: If one of them cannot; nothing has changed then.
         """
-        await asyncio.gather(*(self._start(slot) for slot in self._slots if slot.channel is None))
-        services = self._services()
-        outcomes = await asyncio.gather(
-            *(self._call(slot, "prepare", self._options, services) for slot in self._slots), return_exceptions=True
-        )
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-        if failures:
+        await self._changing.acquire()
+        self._candidate = candidate = self._options.pinned(configuration)
+        try:
+            outcomes = await asyncio.gather(
+                *(self._prepare(slot, candidate) for slot in self._slots), return_exceptions=True
+            )
+            _raise_first([outcome for outcome in outcomes if isinstance(outcome, BaseException)])
+        except BaseException:
             await self.discard()
-            refusal = next((each for each in failures if isinstance(each, ConfigurationError)), None)
-            if refusal is not None:
-                raise refusal
-            message = f"a worker could not be started: {failures[0]}; its output above says why"
-            raise ConfigurationError([Problem(message)]) from failures[0]
+            raise
 
     async def commit(self) -> None:
         """Have every worker serve what was prepared."""
-        for slot in self._slots:
-            await self._call(slot, "commit")
-            slot.is_serving = True
+        self._current, self._candidate = self._candidate, None
+        try:
+            await asyncio.gather(*(self._commit(slot) for slot in self._slots))
+        finally:
+            self._changing.release()
         self._addresses = list(dict.fromkeys(address for slot in self._slots for address in _bound(slot)))
 
     async def discard(self) -> None:
         """Have every worker forget what was prepared."""
+        if self._candidate is None:
+            return
+        self._candidate = None
         for slot in self._slots:
             if slot.channel is not None:
                 slot.channel.tell("discard")
-
-    def workers(self) -> Sequence[dict[str, object]]:
-        """Return how the workers are doing."""
-        return [
-            {
-                "worker": slot.number,
-                "pid": slot.process.pid if slot.process is not None else None,
-                "serving": slot.is_serving,
-                "restarts": slot.restarts,
-            }
-            for slot in self._slots
-        ]
-
-    # The rest.
+            slot.close_sockets(but=slot.wanted)
+        self._changing.release()
 
     def addresses(self) -> list[Address]:
-        """Return the addresses that are served."""
+        """Return the addresses that are served, with the ports that the system chose."""
         return self._addresses
 
-    def service_changed(self, service: Service) -> None:
-        """Tell the workers about a service."""
-        for slot in self._slots:
-            if slot.channel is not None:
-                slot.channel.tell("services", {service.name: service.published()})
+    def work(self) -> Sequence[WorkReport]:
+        """Return how the background work in the workers is doing."""
+        return [
+            dataclasses.replace(report, name=f"worker {slot.number}: {report.name}")
+            for slot in self._slots
+            for report in slot.work
+        ]
+
+    async def workers(self) -> Sequence[dict[str, object]]:
+        """Return how the workers are doing."""
+        return await asyncio.gather(*(self._report(slot) for slot in self._slots))
 
     async def stop(self, timeout_s: float) -> None:
         """Drain all workers, and end those that do not.
@@ -143,87 +160,152 @@ class WorkerPool:
             timeout_s: How long exchanges that are under way may take.
         """
         self._is_stopping = True
-        for task in self._restarting:
-            task.cancel()
+        await end_tasks(self._replacing)
         for slot in self._slots:
+            # Workers have copies, which they close; as long as there is one the kernel takes connections.
+            slot.close_sockets()
             if slot.channel is not None:
                 slot.channel.tell("drain", timeout_s)
         deadline_s = time.monotonic() + timeout_s + KILL_AFTER_S
+        await asyncio.gather(*(_ended(slot.process, deadline_s) for slot in self._slots if slot.process is not None))
         for slot in self._slots:
-            if slot.process is not None:
-                await _ended(slot.process, deadline_s)
-            for listening in slot.sockets.values():
-                listening.close()
+            if slot.channel is not None:
+                slot.channel.close()
+
+    def hurry(self) -> None:
+        """Cut what is under way: whoever stops the gateway does not want to wait."""
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.tell("drain", 0.0)
+
+    # One worker.
 
     async def _start(self, slot: _Slot) -> None:
+        await self._bury(slot)
+        self._spawn(slot)
+
+    def _spawn(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        command = [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno())]
-        slot.process = await asyncio.to_thread(
-            subprocess.Popen,
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            # The terminal's Ctrl-C is for the control plane, which then drains the workers.
-            start_new_session=True,
-        )
-        theirs.close()
+        with theirs:
+            slot.process = subprocess.Popen(  # noqa: S603 - this interpreter and this module
+                [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno()), str(slot.number)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                # The terminal's Ctrl-C is for the control plane, which then drains the workers.
+                start_new_session=True,
+            )
+        process = slot.process
         slot.started_s = time.monotonic()
+        slot.work = ()
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
             "socket": lambda address, backlog: self._socket(slot, address, backlog),
             "admin": self._admin,
+            "mark": self._mark,
+            "work": lambda reports: self._take_work(slot, reports),
         }
-        slot.channel = Channel(ours, handlers, lambda: self._lost(slot))
+        slot.channel = Channel(ours, handlers, lambda: self._lost(slot, process))
+
+    async def _prepare(self, slot: _Slot, options: RunOptions) -> None:
+        """Have a worker prepare, started first if there is none; if it dies, another one is given the same."""
+        services = {name: self.directory.service(name).published() for name in self.directory.services()}
+        if slot.channel is not None:
+            try:
+                await self._call(slot, "prepare", options, services)
+            except ChannelClosed:
+                pass  # by accident, perhaps; if it is the configuration that kills workers, it kills the next one too
+            else:
+                return
+        if slot.channel is None:
+            await self._start(slot)
+        await self._call(slot, "prepare", options, services)
+
+    async def _commit(self, slot: _Slot) -> None:
+        try:
+            slot.wanted = set(await self._call(slot, "commit"))
+        except (ChannelClosed, TimeoutError) as error:
+            # Too late to go back: the others serve it already. It is replaced by one that does, too.
+            logger.error("worker %d does not serve the new configuration: %r", slot.number, error)  # noqa: TRY400 - says it all
+            if slot.channel is not None:
+                slot.channel.close()
+        else:
+            slot.close_sockets(but=slot.wanted)
 
     async def _call(self, slot: _Slot, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the handler says
         if slot.channel is None:
             raise ChannelClosed(f"worker {slot.number} is gone")
         return await slot.channel.call(name, *arguments)
 
-    def _lost(self, slot: _Slot) -> None:
-        slot.channel = None
-        was_serving, slot.is_serving = slot.is_serving, False
-        if self._is_stopping or not was_serving:
-            return
-        task = asyncio.get_running_loop().create_task(self._replace(slot))
-        self._restarting.add(task)
-        task.add_done_callback(self._restarting.discard)
+    def _lost(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
+        if slot.process is process:
+            slot.channel = None
+        if not self._is_stopping and not slot.is_being_replaced:
+            slot.is_being_replaced = True
+            task = asyncio.get_running_loop().create_task(self._replace(slot), name=f"gateway worker {slot.number}")
+            self._replacing.add(task)
+            task.add_done_callback(self._replacing.discard)
 
     async def _replace(self, slot: _Slot) -> None:
-        process = slot.process
+        """Start a worker again until it serves; not before the very first configuration is served by any."""
+        try:
+            await self._bury(slot)
+            while slot.channel is None and self._current is not None:
+                if time.monotonic() - slot.started_s > STEADY_AFTER_S:
+                    slot.delay_s = FIRST_DELAY_S
+                else:
+                    await asyncio.sleep(slot.delay_s)
+                    slot.delay_s = min(2 * slot.delay_s, LONGEST_DELAY_S)
+                async with self._changing:
+                    if slot.channel is None:  # no reload came first
+                        await self._start_again(slot, self._current)
+        finally:
+            slot.is_being_replaced = False
+
+    async def _bury(self, slot: _Slot) -> None:
+        """Wait for the end of a process whose channel is closed, and say how it came to it."""
+        process, slot.process = slot.process, None
         if process is not None:
             await _ended(process, time.monotonic() + KILL_AFTER_S)
-            logger.error("worker %d (pid %d) died (%s) and is replaced", slot.number, process.pid, _exit_of(process))
-        while not self._is_stopping:
-            if time.monotonic() - slot.started_s > STEADY_AFTER_S:
-                slot.delay_s = FIRST_DELAY_S
-            else:
-                await asyncio.sleep(slot.delay_s)
-                slot.delay_s = min(2 * slot.delay_s, LONGEST_DELAY_S)
-            slot.restarts += 1
+            logger.error("worker %d (pid %d) died (%s)", slot.number, process.pid, _exit_of(process))
+
+    async def _start_again(self, slot: _Slot, options: RunOptions) -> None:
+        slot.restarts += 1
+        try:
+            await self._prepare(slot, options)
+            slot.wanted = set(await self._call(slot, "commit"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            logger.error("worker %d could not be replaced: %s", slot.number, error)  # noqa: TRY400 - says it all
+            if slot.channel is not None:
+                slot.channel.close()
+        else:
+            logger.info("worker %d was replaced and serves", slot.number)
+
+    async def _report(self, slot: _Slot) -> dict[str, object]:
+        report: dict[str, object] = {
+            "worker": slot.number,
+            "pid": slot.process.pid if slot.process is not None else None,
+            "serving": slot.channel is not None,
+            "restarts": slot.restarts,
+        }
+        if slot.channel is not None:
             try:
-                await self._start(slot)
-                await self._call(slot, "prepare", self._options, self._services())
-                await self._call(slot, "commit")
-            except (ConfigurationError, ChannelClosed, TimeoutError, OSError) as error:
-                logger.error("worker %d could not be replaced: %s", slot.number, error)  # noqa: TRY400 - says it all
-                if slot.channel is not None:
-                    slot.channel.close()
-                if slot.process is not None:
-                    await _ended(slot.process, time.monotonic())
-                continue
-            slot.is_serving = True
-            logger.info("worker %d serves again", slot.number)
-            return
+                report.update(await slot.channel.call("report", timeout_s=REPORT_TIMEOUT_S))
+            except (ChannelClosed, TimeoutError):
+                report["serving"] = False
+        return report
+
+    # What workers ask.
 
     async def _socket(self, slot: _Slot, address: Address, backlog: int) -> Handed:
         listening = slot.sockets.get(address)
         if listening is None:
-            host, port = address
-            first = self._slots[0].sockets.get(address)
-            if port == 0 and first is not None:
-                # One free port for all of them.
-                port = first.getsockname()[1]
-            listening = slot.sockets[address] = bind((host, port), backlog=backlog, reuse_port=len(self._slots) > 1)
+            shared = next((each.sockets[address] for each in self._slots if address in each.sockets), None)
+            # One free port for all of them.
+            place = shared.getsockname()[:2] if shared is not None else address
+            if shared is None and len(self._slots) > 1:
+                # Sockets that share a port do not notice another gateway that shares it too; this one does.
+                with bind(place, backlog=backlog) as probe:
+                    place = probe.getsockname()[:2]
+            listening = slot.sockets[address] = bind(place, backlog=backlog, reuse_port=len(self._slots) > 1)
         return Handed(listening)
 
     async def _admin(self, request: AdminRequest, authorization: str | None) -> AdminAnswer | GatewayError:
@@ -231,11 +313,31 @@ class WorkerPool:
             response = await self._answer_admin(request, authorization)
         except GatewayError as error:
             return error
-        body = response.body if isinstance(response.body, bytes) else await response.body.read(16 * 1024 * 1024)
+        body = response.body if isinstance(response.body, bytes) else await response.body.read(MAX_ADMIN_ANSWER_BYTES)
         return response.status, response.headers.pairs, body
 
-    def _services(self) -> dict[str, Any]:
-        return {name: self._directory.service(name).published() for name in self._directory.services()}
+    async def _mark(self, service: str, endpoint: Endpoint, is_healthy: bool, reason: str) -> None:  # noqa: FBT001 - as it comes
+        instance = self.directory.service(service).instance(endpoint)
+        if instance is not None:
+            self.directory.mark(instance, is_healthy=is_healthy, reason=reason)
+
+    async def _take_work(self, slot: _Slot, reports: Sequence[WorkReport]) -> None:
+        slot.work = reports
+
+    def _service_changed(self, service: Service) -> None:
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.tell("services", {service.name: service.published()})
+
+
+def _raise_first(failures: Sequence[BaseException]) -> None:
+    """Raise what is wrong with the configuration, if anything, else why a worker could not be given it."""
+    for failure in failures:
+        if isinstance(failure, ConfigurationError):
+            raise failure
+    for failure in failures:
+        message = f"a worker could not be started: {failure!r}; its output above says why"
+        raise ConfigurationError([Problem(message)]) from failure
 
 
 def _bound(slot: _Slot) -> list[Address]:

@@ -51,6 +51,10 @@ class Service:
         self._rebuild()
         return True
 
+    def instance(self, endpoint: Endpoint) -> Instance | None:
+        """Return the instance at the place of ``endpoint``, if it is known."""
+        return self._by_identity.get(_identity(endpoint))
+
     def mark(self, instance: Instance, *, is_healthy: bool) -> bool:
         """Take over a health checker's word; returns whether anything changed."""
         identity = _identity(instance.endpoint)

@@ -1,13 +1,17 @@
 """One connection of a client: HTTP/1.1 requests in, responses out (RFC 9112).
 
-The parser is fed one message at a time: never past the end of a head or of a body. So at most one exchange exists per
-connection, and what a client pipelines waits as the bytes it is.
+One request is read at a time; what a client sends behind it waits as the bytes it is. So at most one exchange exists
+per connection.
 
 ```
-data_received ──▶ _feed ──▶ parser callbacks ──▶ _begin: Exchange ──▶ serve
-                                                         │
-_next_message ◀── _finish ◀── body_data/body_end ◀── respond ◀┘
+data_received ─▶ _receive_head ─▶ _begin: Exchange ─▶ serve ─▶ … ─▶ respond ─▶ [body_data … body_end] ─▶ _finish
+                      ▲                                                                                     │
+                      └───────────────────────────────────── _read_on ◀─────────────────────────────────────┘
 ```
+
+A whole head at once, with the fields of the one before it and without a body: that is most requests, and ``_begin`` has
+a short way for it. Everything else takes the long way, ``_begin_closely``, with the same outcome. Likewise ``respond``
+and ``_respond_closely``.
 """
 
 from __future__ import annotations
@@ -16,39 +20,46 @@ import asyncio
 import math
 import re
 import time
+from email.utils import formatdate
+from operator import itemgetter
 from random import getrandbits
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-import httptools
-
-from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request
-from gateway_http.fields import HOP_BY_HOP, METHODS, STATUS_LINES, status_line
-from gateway_http.forwarding import FORWARDING_FIELDS, Hop, forwarded_client, forwarded_scheme
+from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request, Response
+from gateway_http.chunked import ChunkedDecoder, TrailersTooLarge, encode_end
+from gateway_http.fields import END_OF_HEAD, STATUS_LINES, Malformed, check_request_fields, field_line, status_line
+from gateway_http.forwarding import UNKNOWN
+from gateway_http.request_fields import NO_FIELDS, RequestFields, read_request_fields
+from gateway_http.request_line import ORDINARY_LINE, RequestLine, check_beginning_of_line, read_request_line
+from gateway_http.tunnel import ClientTunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from gateway import Forwarding, Response
-    from gateway.interfaces import Tunnel
+    from gateway import Origin
     from gateway_http.adapter import HttpAdapter
+    from gateway_http.fields import Pairs
+    from gateway_http.forwarding import Hop
 
 __all__ = ["ClientConnection"]
 
-Pairs = list[tuple[bytes, bytes]]
+MAX_REMEMBERED_BYTES = 4096
+"""Longer header sections are not remembered: an idle connection should cost little."""
 
-END_OF_HEAD = b"\r\n\r\n"
-TOP_BIT = 1 << 127
-"""Set in the request ids that are made here, so that all have 32 hexadecimal digits."""
-LINGER_S = 1.0
-"""How long what a refused client still sends is read and dropped, so that it can read the answer (as nginx does)."""
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=@:-]{1,128}")
-_KEEP_ALIVE = re.compile(rb"\r\nconnection:[ \t]*keep-alive[ \t]*\r\n", re.IGNORECASE)
-_REQUEST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/[0-9]\.[0-9]\r\n")
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_BODILESS_STATUSES = frozenset({*range(100, 200), 204, 304})
+FIRST_FINAL_STATUS = 200
+NO_CONTENT_STATUS = 204
+NO_CONTENT = frozenset({NO_CONTENT_STATUS, 304})
+"""Answers that have no body whatever their fields say (RFC 9112 section 6.3)."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_ABSOLUTE_FORM = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?#@]+)(/[^?#]*)?(?:\?([^#]*))?")
-_DIGITS = frozenset(b"0123456789")
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+_LINES_BEFORE_CONTENT = {
+    status: line for status, line in STATUS_LINES.items() if status >= FIRST_FINAL_STATUS and status not in NO_CONTENT
+}
+_OURS = frozenset({b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding", b"x-request-id"})
+"""Fields of a response that are looked at: the connection's own ones must not come from elsewhere, a date must."""
+_DATE_ONLY = frozenset({b"date"})
+_name = itemgetter(0)
 
 
 class ClientConnection(asyncio.Protocol):
@@ -59,153 +70,106 @@ class ClientConnection(asyncio.Protocol):
         scheme: ``http`` or ``https``.
 
     Attributes:
-        deadline_s: When the client is given up.
+        deadline_s: When to look whether the client is to be given up.
     """
 
     __slots__ = (
         "_adapter",
-        "_body",
-        "_close_after",
-        "_coded_bytes",
-        "_content_length",
+        "_body_bytes",
+        "_closes",
+        "_connection_line",
+        "_decoder",
+        "_drops_input",
         "_exchange",
-        "_expects_continue",
-        "_forwarding",
-        "_has_chunked_body",
-        "_head_bytes",
+        "_fields",
         "_hop",
-        "_host",
-        "_host_bytes",
-        "_host_text",
-        "_in_body",
+        "_idle_timeout_s",
         "_is_chunking",
-        "_is_complete",
-        "_is_head_done",
-        "_is_lingering",
+        "_is_continue_due",
         "_is_lost",
-        "_is_parser_spent",
         "_is_reading_paused",
-        "_is_special",
         "_is_writing_paused",
-        "_known_forwarding",
-        "_lacks_host",
+        "_origin",
+        "_origin_host",
         "_outbox",
-        "_pairs",
-        "_parser",
-        "_peer",
-        "_pending",
-        "_raw_remaining",
         "_received",
-        "_refused",
-        "_request_id",
-        "_request_line",
+        "_remaining",
+        "_request_body",
         "_response_body",
         "_scheme",
-        "_sent",
+        "_sent_bytes",
         "_serve",
-        "_small_body",
-        "_tail",
+        "_short_head_bytes",
         "_transport",
-        "_tunnel",
         "_unsent",
-        "_upgrade",
-        "_url",
         "deadline_s",
     )
 
     _transport: asyncio.Transport
     _hop: Hop
-    _peer: str
-    _known_forwarding: Forwarding
+    _origin: Origin
 
     def __init__(self, adapter: HttpAdapter, scheme: str) -> None:
         # Per connection.
         self._adapter = adapter
         self._serve = adapter.serve
         self._outbox = adapter.outbox
+        self._idle_timeout_s = adapter.idle_timeout_s
+        self._short_head_bytes = min(adapter.max_header_bytes, adapter.max_uri_bytes)
         self._scheme = scheme
-        self._parser = httptools.HttpRequestParser(self)
-        self._pending = b""
-        self._host_bytes: bytes | None = None
-        self._host_text = ""
-        self._is_lost = False
-        self._is_lingering = False
+        self._fields = NO_FIELDS
+        self._origin_host: bytes | None = None
+        self._received = b""  # what was not looked at yet: the beginning of a head, or what is behind the request
         self._is_reading_paused = False
         self._is_writing_paused = False
-        self._is_parser_spent = False
-        self._tunnel: Tunnel | None = None
+        self._is_lost = False
+        self._closes = False
+        self._drops_input = False
+        self._connection_line = ""
         self._unsent = 0
         self.deadline_s = math.inf
-        # Per request.
+        # Per exchange.
         self._exchange: Exchange | None = None
-        self._url = b""
-        self._pairs: Pairs = []
-        self._host: bytes | None = None
-        self._is_head_done = False
-        self._is_complete = False
-        self._small_body: list[bytes] = []
-        self._body: Body | None = None
+        self._sent_bytes = 0
+        # Per request body that arrives in pieces.
+        self._request_body: Body | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._remaining = 0
+        self._body_bytes = 0
+        self._is_continue_due = False
+        # Per response body that leaves in pieces.
         self._response_body: Body | None = None
         self._is_chunking = False
-        self._sent = 0
-        self._close_after = False
-        self._head_bytes = 0
-        self._reset_special()
-
-    def _reset_special(self) -> None:
-        """Forget what only some requests have."""
-        self._is_special = False
-        self._refused: GatewayError | None = None
-        self._content_length: int | None = None
-        self._has_chunked_body = False
-        self._expects_continue = False
-        self._request_id: bytes | None = None
-        self._request_line = b""
-        self._lacks_host = False
-        self._forwarding: Pairs = []
-        self._upgrade: bytes | None = None
-        self._in_body = False
-        self._raw_remaining = 0
-        self._received = 0
-        self._coded_bytes = 0
-        self._tail = b""
 
     # asyncio's side.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a connection; asyncio calls it once."""
         self._transport = transport  # type: ignore[assignment]  # listeners are stream sockets
-        peer = transport.get_extra_info("peername")
         adapter = self._adapter
-        self._peer = peer[0] if isinstance(peer, tuple) else "127.0.0.1"
-        self._hop = adapter.hop(self._peer, self._scheme)
+        peer = transport.get_extra_info("peername")
+        # A client that is gone already has no name; it must not pass for somebody who is trusted.
+        self._hop = adapter.hop(peer[0] if isinstance(peer, tuple) else UNKNOWN, self._scheme)
         self.deadline_s = time.monotonic() + adapter.read_timeout_s
+        if adapter.is_draining:
+            self._close_after_answer()
         if not adapter.admit(self):
-            self._close_after = True
-            self._write_refusal(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n")
+            self._refuse(GatewayError(ErrorType.UNAVAILABLE, "too many connections", headers=((b"retry-after", b"1"),)))
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
-        if self._exchange is None and self._tunnel is None:
-            if self._is_lingering:
-                return
-            if self._head_bytes or data.find(END_OF_HEAD) + 4 != len(data) or self._is_reading_paused:
-                self._feed(data)
-            elif self._feed_head(data):
-                # What most reads are: one whole head.
-                self._begin(data, b"")
-        elif self._tunnel is not None:
-            self._tunnel.write(data)
-        elif self._in_body:
-            self._feed(data)
+        if self._exchange is None:
+            if not self._received and 0 < data.find(END_OF_HEAD) == len(data) - 4:
+                self._begin(data)
+            else:
+                self._receive_head(self._received + data)
+        elif self._request_body is not None:
+            self._receive_body(self._request_body, data)
         else:
             self._hold(data)
 
     def eof_received(self) -> bool:
-        """The other side sends no more; returns whether this side stays open."""
-        if self._tunnel is not None:
-            self._tunnel.write_eof()
-            return self._scheme == "http"
+        """They send no more; returns whether this side stays open."""
         # A client that sends no more while it waits for an answer is taken to be gone, as nginx and Go do: a closed
         # connection looks the same.
         return False
@@ -213,736 +177,523 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End with a connection; asyncio calls it once."""
         self._is_lost = True
-        self.deadline_s = math.inf
         self._adapter.forget(self)
-        if self._tunnel is not None:
-            self._tunnel.abort()
         error = exc or ConnectionResetError("the client closed the connection")
-        if self._body is not None:
-            self._body.fail(error)
-        exchange = self._exchange
+        body, self._request_body = self._request_body, None
+        if body is not None:
+            body.fail(error)
+        exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
         if exchange.response is None:
             exchange.cancel()
-        body, self._response_body = self._response_body, None
-        if body is not None:
-            body.abort()
-        self._exchange = None
-        exchange.finish(self._sent, error)
+        elif self._response_body is not None:
+            self._response_body.abort()
+        exchange.finish(self._sent_bytes, error)
 
     def pause_writing(self) -> None:
-        """The other side is slow: have the source of what is being sent wait."""
+        """The client is slow: have whatever is being sent wait."""
         self._is_writing_paused = True
-        if self._exchange is None and not self._is_reading_paused:
-            # A client that takes no answers gets no more requests served either.
-            self._is_reading_paused = True
-            self._transport.pause_reading()
         self._unsent = self._transport.get_write_buffer_size()
         self.deadline_s = time.monotonic() + self._adapter.write_timeout_s
-        if self._tunnel is not None:
-            self._tunnel.pause()
-        elif self._response_body is not None:
+        if self._response_body is not None:
             self._response_body.pause()
+        if self._request_body is None:
+            # A client that does not take its answers gets no more requests served either.
+            self._pause_reading()
 
     def resume_writing(self) -> None:
-        """The other side caught up."""
+        """The client caught up."""
         self._is_writing_paused = False
         self._unsent = 0
-        self.deadline_s = math.inf
-        if self._tunnel is not None:
-            self._tunnel.resume()
-        elif self._response_body is not None:
+        self.deadline_s = time.monotonic() + self._idle_timeout_s
+        if self._response_body is not None:
             self._response_body.resume()
-        elif self._exchange is None:
-            self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
+        if self._exchange is None:
             self._read_on()
+        elif self._request_body is None and not self._received:
+            self._resume_reading()
 
     def deadline_passed(self) -> None:
-        """Give the client up: it is too slow, or idle for too long."""
+        """Look whether the client is too slow, or idle for too long.
+
+        Deadlines are not taken back when what they are for has happened: that costs more than looking now and then.
+        """
+        adapter, now_s = self._adapter, time.monotonic()
         unsent = self._transport.get_write_buffer_size()
         if unsent:
-            if unsent < self._unsent:
-                # It does take something, only slowly.
-                self._unsent = unsent
-                self.deadline_s = time.monotonic() + self._adapter.write_timeout_s
-                return
-            self._transport.abort()
-        elif self._is_lingering or (self._exchange is None and not self._head_bytes):
-            self._transport.close()
-        elif self._exchange is None:
-            self._refuse(GatewayError(ErrorType.TIMEOUT, "the request took too long to arrive"))
-        elif self._body is not None:
-            self._close_after = True
-            self._body.fail(GatewayError(ErrorType.TIMEOUT, "the request body took too long to arrive"))
-            self._end_of_body()
-        self.deadline_s = math.inf if self._is_lost else time.monotonic() + LINGER_S
-
-    # Reading a message.
-
-    def _feed(self, data: bytes) -> None:
-        """Take what arrived, message by message, until an exchange is under way that has all it needs."""
-        while data:
-            if self._in_body:
-                data = self._feed_body(data)
+            if self._unsent and unsent >= self._unsent:
+                self._transport.abort()
+            # It takes something, however slowly; or this is the first look.
+            self._unsent = unsent
+            self.deadline_s = now_s + adapter.write_timeout_s
+            return
+        self._unsent = 0
+        self.deadline_s = math.inf
+        if self._exchange is None:
+            if self._received:
+                self._refuse(GatewayError(ErrorType.TIMEOUT, "the request took too long to arrive"))
             else:
-                end = data.find(END_OF_HEAD) + 4 if not self._tail else self._end_in_pieces(data)
-                if end == len(data):
-                    head, data = data, b""
-                elif end > 0 and (end >= 4 or self._tail):
-                    head, data = data[:end], data[end:]
-                else:
-                    self._feed_head(data)
-                    return
-                if self._feed_head(head):
-                    data = self._begin(head, data)
-            if self._is_lost or self._is_lingering:
-                return
-            if data and self._exchange is not None and not self._in_body:
-                self._hold(data)
-                return
+                self._transport.close()
+        elif self._request_body is not None and not self._is_reading_paused and not self._is_continue_due:
+            self._spoil(GatewayError(ErrorType.TIMEOUT, "the request body took too long to arrive"))
 
-    def _end_in_pieces(self, data: bytes) -> int:
-        """Find the end of a head or chunk that may have begun before ``data``; 0 or less if it is not here."""
-        found = (self._tail + data).find(END_OF_HEAD)
-        return found + 4 - len(self._tail) if found >= 0 else 0
+    # Reading heads.
+
+    def _receive_head(self, data: bytes) -> None:
+        """Begin an exchange if ``data``, all that was not looked at yet, hold a whole head."""
+        empty_lines = _EMPTY_LINES.match(data)
+        if empty_lines is not None:
+            data = data[empty_lines.end() :]  # RFC 9112 section 2.2
+        end = data.find(END_OF_HEAD)
+        if end >= 0:
+            self._received = data[end + 4 :]
+            self._begin(data[: end + 4])
+        elif data:
+            self._wait_for_head(data)
+
+    def _wait_for_head(self, data: bytes) -> None:
+        """Keep the beginning of a head, unless it is refused however it goes on."""
+        adapter = self._adapter
+        if not self._received:
+            self.deadline_s = time.monotonic() + adapter.read_timeout_s
+        self._received = data
+        line, end, section = data.partition(b"\r\n")
+        try:
+            if end:
+                read_request_line(line, adapter.max_uri_bytes)
+                check_request_fields(section)
+            else:
+                check_beginning_of_line(line, adapter.max_uri_bytes)
+            if len(data) > adapter.max_header_bytes:
+                raise _too_large()
+        except Malformed as error:
+            self._refuse(_malformed(error))
+        except GatewayError as error:
+            self._refuse(error)
+
+    def _begin(self, head: bytes) -> None:
+        """Serve a head. What came behind it is in ``_received``."""
+        line, _, section = head.partition(b"\r\n")
+        fields = self._fields
+        ordinary = ORDINARY_LINE.fullmatch(line.decode("latin-1"))
+        if ordinary is None or section != fields.section or len(head) > self._short_head_bytes or self._received:
+            self._begin_closely(head, line, section)
+            return
+        # The constructors' keyword arguments cost more than all of this: set the attributes instead.
+        request = Request.__new__(Request)
+        request.method, request.path, request.query = ordinary.groups("")
+        headers = request.headers = Headers.__new__(Headers)
+        headers.pairs = fields.pairs.copy()
+        request.body = b""
+        request.origin = fields.origin
+        request.id = f"{getrandbits(128):032x}"
+        request.upgrade = None
+        exchange = self._exchange = Exchange(request, self)
+        self._serve(exchange)
+
+    def _begin_closely(self, head: bytes, line: bytes, section: bytes) -> None:
+        """Serve a head that is not like the one before it, or has something behind it."""
+        if not line:
+            self._receive_head(head)
+            return
+        try:
+            asked = read_request_line(line, self._adapter.max_uri_bytes)
+            if len(head) > self._adapter.max_header_bytes:
+                raise _too_large()
+            fields = self._read_fields(section)
+        except Malformed as error:
+            self._refuse(_malformed(error))
+            return
+        except GatewayError as error:
+            self._refuse(error)
+            return
+        request = Request(asked.method, asked.path, query=asked.query, headers=Headers(fields.pairs.copy()))
+        request.id = fields.request_id or _new_id()
+        exchange = self._exchange = Exchange(request, self)
+        try:
+            self._examine(request, asked, fields)
+            is_for_us = asked.path == "*" or _count_forwards(request)
+            self._take_body(request, fields)
+        except GatewayError as error:
+            self._drop_input()
+            self._adapter.refuse(exchange, error)
+            return
+        if self._received:
+            self._pause_reading()
+        if is_for_us:
+            # It asks about the gateway itself (RFC 9110 section 9.3.7).
+            exchange.response = Response()
+            self.respond(exchange, exchange.response)
+        else:
+            self._serve(exchange)
+
+    def _read_fields(self, section: bytes) -> RequestFields:
+        """Return what a header section says.
+
+        Raises:
+            Malformed: If it is not in order.
+        """
+        if section == self._fields.section:
+            return self._fields
+        fields = read_request_fields(section, self._adapter.max_headers)
+        host = fields.host or b""
+        if fields.forwarding or fields.takes_trailers:
+            fields.origin = self._hop.origin(host, fields.forwarding, takes_trailers=fields.takes_trailers)
+        else:
+            if host != self._origin_host:
+                self._origin_host, self._origin = host, self._hop.origin(host, [])
+            fields.origin = self._origin
+        if fields.is_plain and len(section) <= MAX_REMEMBERED_BYTES:
+            self._fields = fields
+        return fields
+
+    def _examine(self, request: Request, asked: RequestLine, fields: RequestFields) -> None:
+        """Apply what a request says about host, version, connection and upgrade.
+
+        Raises:
+            GatewayError: If it is refused.
+        """
+        if fields.fault is not None:
+            raise fields.fault
+        request.origin = self._where_from(request, asked, fields)
+        keeps_alive = b"close" not in fields.options
+        if asked.http_version == "1.0":
+            if fields.is_chunked:
+                # RFC 9112 section 6.1: the framing is faulty.
+                raise GatewayError(ErrorType.BAD_REQUEST, "Transfer-Encoding in HTTP/1.0")
+            keeps_alive = keeps_alive and b"keep-alive" in fields.options
+            self._connection_line = "connection: keep-alive\r\n"
+        elif fields.upgrade and b"upgrade" in fields.options and not (fields.content_length or fields.is_chunked):
+            # With a body in between it would not be clear where the other protocol begins.
+            request.upgrade = fields.upgrade
+        if not keeps_alive or self._closes:
+            self._close_after_answer()
+
+    def _where_from(self, request: Request, asked: RequestLine, fields: RequestFields) -> Origin:
+        """Return the origin of a request, whose host is that of the target if it has one (RFC 9112 section 3.2.2)."""
+        host = fields.host
+        if host is None and asked.http_version == "1.1":
+            raise GatewayError(ErrorType.BAD_REQUEST, "the Host field is missing")
+        if asked.authority:
+            if host is not None and not asked.is_same_authority(host.decode("latin-1")):
+                raise GatewayError(ErrorType.BAD_REQUEST, "the request target and the Host field name different hosts")
+            if asked.scheme != fields.origin.scheme:
+                raise GatewayError(ErrorType.BAD_REQUEST, "the scheme of the request target is not served here")
+            host = asked.authority.encode("ascii")
+            pairs = request.headers.pairs
+            pairs[:] = [(b"host", host), *(pair for pair in pairs if pair[0] != b"host")]
+        elif asked.http_version == "1.1":
+            return fields.origin
+        return self._hop.origin(
+            host or b"", fields.forwarding, http_version=asked.http_version, takes_trailers=fields.takes_trailers
+        )
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer bytes that are no request, and close."""
+        self._drop_input()
+        self._exchange = Exchange(Request("-", "/", id=_new_id(), scheme=self._scheme, client=self._hop.peer), self)
+        self._adapter.refuse(self._exchange, error)
+
+    # Reading bodies.
+
+    def _take_body(self, request: Request, fields: RequestFields) -> None:
+        """Take the body that follows a head: as bytes if it is here already, else as a stream.
+
+        Raises:
+            GatewayError: If it is refused.
+        """
+        length = fields.content_length
+        self._body_bytes = 0
+        if fields.is_chunked:
+            self._decoder = ChunkedDecoder(self._adapter.max_header_bytes, self._adapter.max_headers)
+        elif length is None:
+            return
+        elif length > self._adapter.max_request_size:
+            raise self._too_large_body()
+        elif length <= len(self._received):
+            request.body, self._received = self._received[:length], self._received[length:]
+            return
+        else:
+            self._decoder, self._remaining = None, length
+        received, self._received = self._received, b""
+        content, is_complete = self._decode(received)
+        if is_complete and not self._trailers():
+            request.body = content
+            return
+        body = request.body = Body(self, length)
+        if content:
+            body.feed(content)
+        if is_complete:
+            body.end(self._trailers())
+            return
+        self._request_body = body
+        self._is_continue_due = fields.expects_continue and not received and request.http_version == "1.1"
+        self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
+        if self._is_continue_due:
+            # The body is wanted when somebody reads it: only then the client is told to go on.
+            body.pause()
+
+    def _receive_body(self, body: Body, data: bytes) -> None:
+        """Pass on the next piece of a body."""
+        self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
+        if self._is_continue_due:
+            # It did not wait to be told; but nobody wants the body yet.
+            self._is_continue_due = False
+            self._pause_reading()
+        try:
+            content, is_complete = self._decode(data)
+        except GatewayError as error:
+            self._spoil(error)
+            return
+        if is_complete:
+            self._request_body = None
+        if content:
+            body.feed(content)
+        if is_complete:
+            if self._received:
+                self._pause_reading()
+            else:
+                self._resume_reading()  # to notice if the client goes
+            body.end(self._trailers())
+
+    def _decode(self, data: bytes) -> tuple[bytes, bool]:
+        """Return the content in ``data``, and whether the body ends with it; what follows is in ``_received`` then.
+
+        Raises:
+            GatewayError: If the body is malformed or too large.
+        """
+        decoder = self._decoder
+        if decoder is None:
+            content, self._received = data[: self._remaining], data[self._remaining :]
+            self._remaining -= len(content)
+            return content, not self._remaining
+        try:
+            content = decoder.decode(data)
+        except Malformed as error:
+            raise _malformed(error) from error
+        except TrailersTooLarge as error:
+            raise GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request has too many trailer fields") from error
+        self._body_bytes += len(content)
+        if self._body_bytes > self._adapter.max_request_size:
+            raise self._too_large_body()
+        self._received = decoder.rest
+        return content, decoder.is_complete
+
+    def _trailers(self) -> Pairs:
+        return self._decoder.trailers if self._decoder is not None else []
+
+    def _spoil(self, error: GatewayError) -> None:
+        """The body cannot be read to its end: whoever reads it is told so, and the connection is closed."""
+        self._drop_input()
+        body, self._request_body = self._request_body, None
+        if body is not None:
+            body.fail(error)
+
+    def _too_large_body(self) -> GatewayError:
+        limit = self._adapter.max_request_size
+        return GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the request body is larger than {limit} bytes")
 
     def _hold(self, data: bytes) -> None:
         """Keep what a client sends while its last request is being answered, and read no more of it."""
-        self._pending += data
-        if not self._is_reading_paused:
+        self._received += data
+        self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused and not self._is_lost:
             self._is_reading_paused = True
             self._transport.pause_reading()
 
-    def _feed_head(self, data: bytes) -> bool:
-        """Feed a head or a part of one; returns whether it is whole and in order."""
-        adapter = self._adapter
-        self._head_bytes += len(data)
-        if self._head_bytes > adapter.max_header_bytes:
-            end_of_line = (self._request_line + data).find(b"\r\n", 2)
-            is_long_target = end_of_line < 0 or end_of_line > adapter.max_uri_bytes
-            kind = ErrorType.URI_TOO_LONG if is_long_target else ErrorType.HEADERS_TOO_LARGE
-            self._refuse(GatewayError(kind, "the request head is too large"))
-            return False
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._is_parser_spent = True
-        except httptools.HttpParserError as error:
-            self._refuse(_malformed(error, data))
-            return False
-        if self._is_head_done:
-            if self._tail:
-                self._tail = b""
-            return True
-        # The rest comes later (or these were empty lines before a request, RFC 9112 section 2.2).
-        self._tail = (self._tail + data)[-3:]
-        if self._request_line.find(b"\r\n") < 0:
-            self._request_line = (self._request_line + data).lstrip(b"\r\n")
-            self._is_special = True
-        if self._head_bytes == len(data):
-            self.deadline_s = time.monotonic() + adapter.read_timeout_s
-        return False
-
-    def _feed_body(self, data: bytes) -> bytes:
-        """Take the part of ``data`` that belongs to the body; returns what is left."""
-        body = self._body
-        assert body is not None  # noqa: S101 - set with _in_body
-        self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
-        if self._raw_remaining:
-            # The length is known and validated: no parser needed.
-            piece = data if len(data) <= self._raw_remaining else data[: self._raw_remaining]
-            self._raw_remaining -= len(piece)
-            if not self._raw_remaining:
-                self._end_of_body()
-            body.feed(piece)
-            if not self._raw_remaining:
-                body.end()
-            return data[len(piece) :]
-        data = self._feed_chunks(data)
-        if self._is_complete:
-            self._end_of_body()
-            body.end(self._take_trailers())
-        return data
-
-    def _feed_chunks(self, data: bytes) -> bytes:
-        """Feed the chunked coding up to the next empty line, where alone a message can end; returns the rest."""
-        end = self._end_in_pieces(data) if self._tail else data.find(END_OF_HEAD) + 4
-        if end <= 0 or (end < 4 and not self._tail):
-            end = len(data)
-        piece = data[:end]
-        self._tail = (self._tail + piece)[-3:]
-        self._coded_bytes += len(piece)
-        try:
-            self._parser.feed_data(piece)
-        except httptools.HttpParserError as error:
-            self._spoil_body(_malformed(error, piece))
-            return b""
-        if len(self._pairs) > self._adapter.max_headers:
-            self._spoil_body(GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request has too many trailer fields"))
-            return b""
-        # Chunk extensions and trailers have no bound of their own. One-byte chunks are six bytes a byte, so this much
-        # more than the body itself is nothing that an honest client sends.
-        if self._coded_bytes > self._adapter.max_header_bytes + 8 * self._received:
-            self._spoil_body(GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request's chunk extensions are too large"))
-            return b""
-        return data[end:]
-
-    def _take_trailers(self) -> Pairs:
-        trailers, self._pairs = self._pairs, []
-        return trailers
-
-    def _spoil_body(self, error: GatewayError) -> None:
-        """The body cannot be read to its end: whoever reads it is told so, and the connection is closed."""
-        self._close_after = True
-        body = self._body
-        if body is None:
-            self._refused = error
-        else:
-            self._end_of_body()
-            body.fail(error)
-
-    def _end_of_body(self) -> None:
-        if not self._is_complete or self._raw_remaining:
-            # The parser did not see the end of this message: the next one needs another.
-            self._is_parser_spent = True
-        self._in_body = False
-        self._body = None
-        self.deadline_s = math.inf
-
-    # The parser's side.
-
-    def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head, or of the trailer."""
-        name = name.lower()
-        special = _SPECIAL.get(name)
-        if special is None:
-            self._pairs.append((name, value))
-        elif self._has_chunked_body and self._in_body:
-            # Framing and routing fields mean nothing, and must mean nothing, in a trailer (RFC 9110 section 6.5.1).
-            pass
-        else:
-            special(self, name, value)
-
-    def on_headers_complete(self) -> None:
-        """The head is whole."""
-        self._is_head_done = True
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body that the parser took apart."""
-        self._received += len(data)
-        limit = self._adapter.max_request_size
-        if limit and self._received > limit:
-            self._spoil_body(
-                GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the request body is larger than {limit} bytes")
-            )
-        elif self._body is not None:
-            self._body.feed(data)
-        elif not self._raw_remaining:
-            self._small_body.append(data)
-
-    def on_message_complete(self) -> None:
-        """The message is whole."""
-        self._is_complete = True
-
-    # Special fields. Called with the lower-case name.
-
-    def _on_host(self, name: bytes, value: bytes) -> None:
-        if self._host is not None:
-            self._fault("more than one Host field")
-        self._host = value = value.rstrip(b" \t")
-        self._pairs.append((name, value))
-
-    def _on_content_length(self, name: bytes, value: bytes) -> None:
-        self._is_special = True
-        value = value.strip()
-        if not value or not _DIGITS.issuperset(value) or len(value) > 18 or self._content_length is not None:
-            self._fault("Content-Length is not one number")
-        else:
-            self._content_length = int(value)
-
-    def _on_transfer_encoding(self, name: bytes, value: bytes) -> None:
-        self._is_special = True
-        if value.strip().lower() != b"chunked":
-            self._refuse_with(ErrorType.NOT_IMPLEMENTED, "only the chunked transfer coding is supported")
-        self._has_chunked_body = True
-
-    def _on_expect(self, name: bytes, value: bytes) -> None:
-        self._is_special = True
-        self._expects_continue = value.strip().lower() == b"100-continue"
-
-    def _on_request_id(self, name: bytes, value: bytes) -> None:
-        self._is_special = True
-        if _REQUEST_ID.fullmatch(value):
-            self._request_id = value
-
-    def _on_forwarding(self, name: bytes, value: bytes) -> None:
-        self._is_special = True
-        self._forwarding.append((name, value))
-
-    def _on_upgrade(self, name: bytes, value: bytes) -> None:
-        self._is_special = True
-        self._upgrade = value.strip().lower()
-
-    def _on_connection(self, name: bytes, value: bytes) -> None:
-        value = value.strip().lower()
-        if value == b"close":
-            self._close_after = True
-        elif value != b"keep-alive":
-            self._is_special = True
-            self._close_after = self._close_after or b"close" in value
-            self._pairs.append((name, value))
-
-    def _on_hop_by_hop(self, name: bytes, value: bytes) -> None:
-        pass
-
-    def _fault(self, message: str) -> None:
-        self._refuse_with(ErrorType.BAD_REQUEST, message)
-
-    def _refuse_with(self, error_type: ErrorType, message: str) -> None:
-        """Note that this request is refused; what was wrong first is what is answered."""
-        self._is_special = True
-        if self._refused is None:
-            self._refused = GatewayError(error_type, message)
-
-    # Beginning an exchange.
-
-    def _begin(self, head: bytes, rest: bytes) -> bytes:
-        """Make an exchange of the head that was read, and serve it; returns what of ``rest`` is left."""
-        method = self._parser.get_method()
-        pairs, url, host = self._pairs, self._url, self._host
-        self._pairs = []
-        self._url = b""
-        self._host = None
-        self._head_bytes = 0
-        self._is_head_done = False
-
-        # The constructors' keyword arguments cost as much as all of this: set the attributes instead.
-        request = Request.__new__(Request)
-        request.method = METHODS.get(method) or self._unusual_method(method)
-        request.http_version = "1.1"
-        request.body = b""
-        request.scheme = self._scheme
-        request.client = self._peer
-        request.peer_certificate = None
-        request.upgrade = None
-        headers = request.headers = Headers.__new__(Headers)
-        headers.pairs = pairs
-        if host is None or host != self._host_bytes:
-            self._new_host(host)
-        request.host = self._host_text
-        path, _, query = url.partition(b"?")
-        request.path = path.decode("latin-1")
-        request.query = query.decode("latin-1") if query else ""
-        adapter = self._adapter
-        if (
-            # Exactly one space before and after the target, the right version, and nothing before the method.
-            not head.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(url))
-            or url[:1] != b"/"
-            or len(url) > adapter.max_uri_bytes
-            or len(pairs) > adapter.max_headers
-            # find(), not "in": bytes try their operand as a number first, and the failure costs as much as all this.
-            or url.find(b"#") >= 0
-            or head.find(b" \r\n") >= 0
-            or head.find(b"\t\r\n") >= 0
-        ):
-            self._check_rarities(request, head, url)
-        if self._is_special:
-            self._apply_special(request)
-            if (self._content_length or self._has_chunked_body) and self._refused is None:
-                rest = self._begin_body(request, rest)
-        else:
-            request.id = hex(getrandbits(127) | TOP_BIT)[2:]
-            request.forwarding = self._known_forwarding
-        exchange = self._exchange = Exchange(request, self)
-        self._sent = 0
-        if not self._in_body:
-            self.deadline_s = math.inf
-        if self._refused is None:
-            self._serve(exchange)
-        else:
-            self._close_after = True
-            adapter.refuse(exchange, self._refused)
-        return rest
-
-    def _unusual_method(self, method: bytes) -> str:
-        if method == b"CONNECT":
-            self._refuse_with(ErrorType.NOT_IMPLEMENTED, "CONNECT is not supported")
-        return method.decode("latin-1")
-
-    def _new_host(self, host: bytes | None) -> None:
-        """Take over a host that is not the one of the last request (RFC 9112 section 3.2)."""
-        if host is None:
-            self._lacks_host = self._is_special = True
-            host = b""
-        elif not _HOST.fullmatch(host):
-            self._fault("the Host field is malformed")
-            host = b""
-        self._host_bytes = host
-        self._host_text = host.decode("latin-1").lower()
-        self._known_forwarding = self._hop.forwarding(host)
-
-    def _check_rarities(self, request: Request, head: bytes, url: bytes) -> None:
-        """Look closer at a head that is unusual, or came in pieces."""
-        limits = self._adapter
-        pairs = request.headers.pairs
-        pairs[:] = [(name, value.rstrip(b" \t")) for name, value in pairs]
-        request.http_version = self._parser.get_http_version()
-        if request.http_version == "1.0" and not _KEEP_ALIVE.search(head):
-            # Closing is always right; a head in pieces that asks for more is not worth the search.
-            self._close_after = True
-        self._is_special = True
-        if len(url) > limits.max_uri_bytes:
-            self._refuse_with(ErrorType.URI_TOO_LONG, "the request target is too long")
-        if len(pairs) > limits.max_headers:
-            self._refuse_with(ErrorType.HEADERS_TOO_LARGE, "the request has too many header fields")
-        if url.find(b"#") >= 0:
-            self._fault("the request target holds characters that are not allowed there")
-        if request.http_version not in ("1.1", "1.0"):
-            self._fault(f"HTTP/{request.http_version} is not spoken here")
-        if not _REQUEST_LINE.match((self._request_line + head).lstrip(b"\r\n")):
-            # The parser lets several spaces and other protocols' names pass.
-            self._fault("the request line is malformed")
-        if url[:1] == b"/":
-            return
-        if request.method != "CONNECT" and not (url == b"*" and request.method == "OPTIONS"):
-            self._absolute_target(request, url)
-            return
-        request.path, request.query = ("*" if url == b"*" else "/"), ""
-
-    def _absolute_target(self, request: Request, url: bytes) -> None:
-        """Take over an absolute-form target, whose host counts (RFC 9112 section 3.2.2)."""
-        match = _ABSOLUTE_FORM.fullmatch(url)
-        if match is None or not _HOST.fullmatch(match[1]):
-            self._fault("the request target is malformed")
-            request.path, request.query = "/", ""
-            return
-        authority, path, query = match[1], match[2] or b"/", match[3] or b""
-        if not self._lacks_host and authority.lower() != (self._host_bytes or b"").lower():
-            self._fault("the request target and the Host field name different hosts")
-        request.path, request.query = path.decode("latin-1"), query.decode("latin-1")
-        self._new_host(authority)
-        request.host = self._host_text
-
-    def _apply_special(self, request: Request) -> None:
-        """Take over what the special fields said."""
-        adapter, hop, pairs = self._adapter, self._hop, request.headers.pairs
-        host = self._host_bytes or b""
-        if self._lacks_host and request.http_version == "1.1":
-            self._fault("the Host field is missing")
-        options = _remove_nominated(pairs)
-        if self._upgrade is not None and b"upgrade" in options and request.http_version == "1.1":
-            request.upgrade = self._upgrade.decode("latin-1")
-        pairs[:] = [(b"host", host), *(pair for pair in pairs if pair[0] != b"host")]
-        inbound = self._forwarding
-        if inbound and hop.peer in adapter.trusted_proxies:
-            request.client = forwarded_client(inbound, hop.peer, adapter.trusted_proxies)
-            request.scheme = forwarded_scheme(inbound, hop.scheme)
-            request.forwarding = hop.continued(host, inbound)
-        else:
-            request.forwarding = self._known_forwarding if host == self._host_bytes else hop.forwarding(host)
-        request.id = self._request_id.decode() if self._request_id else hex(getrandbits(127) | TOP_BIT)[2:]
-        if self._has_chunked_body and request.http_version == "1.0":
-            self._fault("Transfer-Encoding in HTTP/1.0")
-        limit = adapter.max_request_size
-        if limit and (self._content_length or 0) > limit:
-            self._refuse_with(ErrorType.PAYLOAD_TOO_LARGE, f"the request body is larger than {limit} bytes")
-
-    def _begin_body(self, request: Request, rest: bytes) -> bytes:
-        """A body follows: take it whole if it is here already, else stream it; returns what of ``rest`` is left."""
-        length = self._content_length
-        is_continue_due = self._expects_continue and request.http_version == "1.1" and not rest
-        self._expects_continue = False
-        self._is_complete = False
-        self._tail = b""
-        if self._is_parser_spent:
-            # llhttp takes what follows an upgrade request for the other protocol, but a body stands in between.
-            request.upgrade = None
-            self._parser = httptools.HttpRequestParser(self)
-            self._is_parser_spent = False
-            self._parser.feed_data(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
-            self._forget_head()
-        if length is not None and len(rest) >= length:
-            request.body = rest[:length]
-            self._is_parser_spent = True
-            return rest[length:]
-        if length is None:
-            self._in_body = True
-            while rest and not self._is_complete and self._refused is None:
-                rest = self._feed_chunks(rest)
-            pieces, self._small_body = self._small_body, []
-            if self._refused is not None or (self._is_complete and not self._pairs):
-                self._in_body = False
-                request.body = b"".join(pieces)
-                return rest
-            body = request.body = Body(self, None)
-            for piece in pieces:
-                body.feed(piece)
-            if self._is_complete:
-                self._in_body = False
-                body.end(self._take_trailers())
-                return rest
-            self._body = body
-        else:
-            self._in_body = True
-            self._raw_remaining = length
-            self._body = request.body = Body(self, length)
-        self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
-        if is_continue_due:
-            # The body is wanted when somebody reads it: only then the client is told to go on.
-            self._expects_continue = True
-            self._body.pause()
-        return rest
-
-    def _forget_head(self) -> None:
-        """Drop what a made-up head left behind."""
-        self._url, self._pairs, self._host, self._is_head_done = b"", [], None, False
-
-    # gateway.interfaces.BodyProducer: the request body.
-
-    def pause_body(self) -> None:
-        """Stop reading from the other side for now."""
-        if not self._expects_continue and not self._is_reading_paused:
-            self._is_reading_paused = True
-            self.deadline_s = math.inf
-            self._transport.pause_reading()
-
-    def resume_body(self) -> None:
-        """Read on."""
-        if self._expects_continue:
-            self._expects_continue = False
-            self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
-            if not self._received and not self._is_lost:
-                self._write_now(_CONTINUE)
-        elif self._is_reading_paused and not self._is_lost:
+    def _resume_reading(self) -> None:
+        if self._is_reading_paused and not self._is_lost:
             self._is_reading_paused = False
-            self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
             self._transport.resume_reading()
 
-    def abort_body(self) -> None:
-        """Nobody reads the request body: answer, then close, since the rest of it is in the way."""
-        self._close_after = True
-        if self._in_body:
-            self._end_of_body()
+    # gateway.body.BodyProducer: the request body.
 
-    # gateway.Responder.
+    def pause_body(self) -> None:
+        """Read no more of the body for now."""
+        if not self._is_continue_due:
+            self._pause_reading()
+
+    def resume_body(self) -> None:
+        """Read on; the client is told to go on if it waits for that."""
+        self.deadline_s = time.monotonic() + self._adapter.read_timeout_s
+        if self._is_continue_due:
+            self._is_continue_due = False
+            self._write_now(_CONTINUE)
+        else:
+            self._resume_reading()
+
+    def abort_body(self) -> None:
+        """Nobody reads the rest of the body, and it is in the way: close after the answer."""
+        self._request_body = None
+        self._drop_input()
+
+    # gateway.exchange.Responder.
 
     def inform(self, exchange: Exchange, status: int, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-        """Send an interim response (RFC 9110 section 15.2)."""
-        if exchange is self._exchange and exchange.request.http_version == "1.1" and exchange.response is None:
-            fields = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-            self._write_now(b"%b%b\r\n" % (status_line(status), fields))
+        """Send an interim response, unless the client cannot take it (RFC 9110 section 15.2)."""
+        if exchange is self._exchange and exchange.response is None and exchange.request.http_version != "1.0":
+            self._write_now(b"\r\n".join([status_line(status), *map(field_line, pairs), b"", b""]))
 
     def respond(self, exchange: Exchange, response: Response) -> None:
-        """Send the response."""
+        """Send the answer."""
+        line = _LINES_BEFORE_CONTENT.get(response.status)
+        body = response.body
+        request = exchange.request
+        if (
+            type(body) is not bytes
+            or line is None
+            or request.method == "HEAD"
+            or self._request_body is not None
+            or exchange is not self._exchange
+        ):
+            self._respond_closely(exchange, response)
+            return
+        pairs = response.headers.pairs
+        if _OURS.intersection(map(_name, pairs)) != _DATE_ONLY:
+            pairs = _mended(pairs)
+        end = f"x-request-id: {request.id}\r\ncontent-length: {len(body)}\r\n{self._connection_line}"
+        self._sent_bytes = len(body)
+        self._outbox.write(self._transport, b"\r\n".join([line, *map(field_line, pairs), end.encode("latin-1"), body]))
+        self._finish()
+
+    def _respond_closely(self, exchange: Exchange, response: Response) -> None:
+        """Send an answer that has no body, or one that comes in pieces."""
         if exchange is not self._exchange:
             response.discard()
             return
-        status = response.status
         if response.tunnel is not None:
-            self._begin_tunnel(response)
+            self._begin_tunnel(exchange, response)
             return
-        if (
-            type(response.body) is bytes
-            and status not in _BODILESS_STATUSES
-            and exchange.request.method != "HEAD"
-            and not (self._close_after or self._is_special or self._adapter.is_draining)
-        ):
-            self._respond_whole(exchange, response, response.body)
+        body, status = response.body, response.status
+        if status < FIRST_FINAL_STATUS:
+            response.discard()
+            self._cut(ValueError(f"status {status} is no final answer"))
             return
-        if self._in_body:
-            # Answered before the request was read: the rest of its body would be taken for the next request.
-            self._close_after = True
-        has_body = exchange.request.method != "HEAD" and status not in _BODILESS_STATUSES
-        body = response.body
-        head = self._response_head(exchange, response, has_body=has_body)
-        if not has_body:
-            if not isinstance(body, bytes):
-                body.abort()
-            self._write_now(head)
+        if self._request_body is not None:
+            self._close_after_answer()  # what is left of the request may never come
+        self._is_chunking = False
+        self._sent_bytes = 0
+        has_content = exchange.request.method != "HEAD" and status not in NO_CONTENT
+        framing = self._frame(exchange.request, body) if has_content else _length_without_content(response)
+        lines = [status_line(status), *map(field_line, _mended(response.headers.pairs))]
+        end = f"x-request-id: {exchange.request.id}\r\n{framing}{self._connection_line}\r\n"
+        self._write_now(b"\r\n".join([*lines, end.encode("latin-1")]))
+        if not has_content:
+            response.discard()
             self._finish()
         elif isinstance(body, bytes):
-            self._sent = len(body)
-            self._outbox.write(self._transport, head + body)
+            self._sent_bytes = len(body)
+            self._transport.write(body)
             self._finish()
         else:
-            self._write_now(head)
             self._response_body = body
             body.attach(self)
 
-    def _response_head(self, exchange: Exchange, response: Response, *, has_body: bool) -> bytes:
-        """Return the head of a response, and note how its body is framed and whether the connection stays."""
-        request, body = exchange.request, response.body
+    def _frame(self, request: Request, body: bytes | Body) -> str:
+        """Return the line that says where the content of a response ends (RFC 9112 section 6.3)."""
         length = len(body) if isinstance(body, bytes) else body.length
-        parts = [STATUS_LINES.get(response.status) or status_line(response.status)]
-        for name, value in response.headers.pairs:
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(f"x-request-id: {request.id}\r\n".encode())
-        self._is_chunking = False
-        if has_body:
-            parts.append(self._framing(length, request.http_version))
-        elif request.method == "HEAD" and length and "content-length" not in response.headers:
-            parts.append(b"content-length: %d\r\n" % length)
-        if self._close_after or self._adapter.is_draining:
-            self._close_after = True
-            parts.append(b"connection: close\r\n")
-        elif request.http_version == "1.0":
-            parts.append(b"connection: keep-alive\r\n")
-        parts.append(b"\r\n")
-        return b"".join(parts)
-
-    def _framing(self, length: int | None, http_version: str) -> bytes:
-        """Return the field that says where the body ends (RFC 9112 section 6.3)."""
         if length is not None:
-            return b"content-length: %d\r\n" % length
-        if http_version == "1.1":
-            self._is_chunking = True
-            return b"transfer-encoding: chunked\r\n"
-        # An HTTP/1.0 client knows no chunks: the end of the connection is the end of the body.
-        self._close_after = True
-        return b""
-
-    def _respond_whole(self, exchange: Exchange, response: Response, body: bytes) -> None:
-        """Send an ordinary response that is all there. What most requests get."""
-        parts = [STATUS_LINES.get(response.status) or status_line(response.status)]
-        for name, value in response.headers.pairs:
-            parts += (name, b": ", value, b"\r\n")
-        length = len(body)
-        parts += (f"x-request-id: {exchange.request.id}\r\ncontent-length: {length}\r\n\r\n".encode(), body)
-        self._outbox.write(self._transport, b"".join(parts))
-        self._exchange = None
-        self._sent = length
-        if not self._is_writing_paused:
-            self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
-        exchange.finish(length)
-        if self._is_reading_paused:
-            asyncio.get_running_loop().call_soon(self._read_on)
+            return f"content-length: {length}\r\n"
+        if request.http_version == "1.0":
+            self._close_after_answer()
+            return ""
+        self._is_chunking = True
+        return "transfer-encoding: chunked\r\n"
 
     def _write_now(self, data: bytes) -> None:
         """Write what must not wait for the end of the turn, behind what does."""
         self._outbox.flush()
         self._transport.write(data)
 
-    # gateway.interfaces.BodySink: the response body.
+    # gateway.body.BodySink: the response body.
 
     def body_data(self, chunk: bytes) -> None:
-        """Send a piece of the body."""
-        self._sent += len(chunk)
-        if self._is_chunking:
-            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
-        else:
+        """Send the next piece."""
+        self._sent_bytes += len(chunk)
+        if not self._is_chunking:
             self._transport.write(chunk)
+        elif chunk:
+            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
 
     def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
-        """The body is whole."""
+        """Send the end."""
         body, self._response_body = self._response_body, None
         if self._is_chunking:
-            fields = b"".join([b"%b: %b\r\n" % pair for pair in trailers])
-            self._transport.write(b"0\r\n%b\r\n" % fields)
-        elif body is not None and body.length is not None and body.length != self._sent:
+            self._transport.write(encode_end(trailers))
+        elif body is not None and body.length is not None and body.length != self._sent_bytes:
             # Too short or too long for what was promised: only a cut connection tells the client so.
-            self._cut(ConnectionError(f"the body has {self._sent} bytes instead of {body.length}"))
+            self._cut(ConnectionError(f"the body has {self._sent_bytes} bytes instead of {body.length}"))
             return
         self._finish()
 
     def body_error(self, error: Exception) -> None:
-        """The body broke off: so does the message."""
+        """Cut the connection: a response that is not whole must not look as if it were."""
         self._response_body = None
         self._cut(error)
 
     def _cut(self, error: Exception) -> None:
-        """End the connection without a clean end, so that the client sees that the response is not whole."""
         exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.finish(self._sent, error)
         self._transport.abort()
+        if exchange is not None:
+            exchange.finish(self._sent_bytes, error)
 
     # Between two exchanges.
 
     def _finish(self) -> None:
-        """The response is sent: go on with the next request, or close."""
-        exchange = self._exchange
-        self._exchange = None
+        """The response is written: go on with the next request, or close."""
+        exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.finish(self._sent)
-        if self._body is not None:
-            self._body.fail(ConnectionAbortedError("the response was sent before the request was read"))
-            self._body = None
-            self._close_after = True
-        if self._close_after:
-            self._linger()
+            exchange.finish(self._sent_bytes)
+        if self._request_body is not None:
+            # Answered before it was read: the rest of it would be taken for the next request.
+            self._spoil(GatewayError(ErrorType.BAD_REQUEST, "the response was sent before the request was read"))
+        if self._closes:
+            self._leave()
             return
-        if self._is_special:
-            self._reset_special()
-        self._close_after = False
-        if self._is_parser_spent:
-            self._parser = httptools.HttpRequestParser(self)
-            self._is_parser_spent = False
-        if not self._is_writing_paused:
-            self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
+        self._unsent = 0
+        self.deadline_s = time.monotonic() + self._idle_timeout_s
         if self._is_reading_paused:
+            # Not from within an answer: a flood of pipelined requests must not nest.
             asyncio.get_running_loop().call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        """Take up what was pipelined. Not called from within an answer: a flood of requests must not nest."""
-        if self._exchange is not None or self._is_lost or self._is_lingering or self._is_writing_paused:
+        """Take up what was pipelined."""
+        if self._exchange is not None or self._is_writing_paused or self._is_lost or self._transport.is_closing():
             return
-        pending, self._pending = self._pending, b""
-        self._is_reading_paused = False
-        if pending:
-            self._feed(pending)
         self._resume_reading()
+        data, self._received = self._received, b""
+        self._receive_head(data)
 
-    def _resume_reading(self) -> None:
-        """Read on, unless what was pipelined led to another pause."""
-        if not (self._is_reading_paused or self._is_lost or self._transport.is_closing()):
-            self._transport.resume_reading()
+    def _close_after_answer(self) -> None:
+        self._closes = True
+        self._connection_line = "connection: close\r\n"
 
-    def _refuse(self, error: GatewayError) -> None:
-        """Answer bytes that are no request, and close."""
-        method = self._parser.get_method().decode("latin-1") if self._url else "-"
-        path = self._url.partition(b"?")[0].decode("latin-1") or "/"
-        request = Request(
-            method,
-            path if path.startswith("/") else "/",
-            headers=Headers([pair for pair in self._pairs if pair[0] == b"accept"]),
-            scheme=self._scheme,
-            client=self._hop.peer,
-            id=hex(getrandbits(127) | TOP_BIT)[2:],
-        )
-        self._close_after = True
-        self._sent = 0
-        self._exchange = Exchange(request, self)
-        self._adapter.refuse(self._exchange, error)
+    def _drop_input(self) -> None:
+        """Answer, then close: what the client sends from here on is no request, or cannot be told from one."""
+        self._received = b""
+        self._drops_input = True
+        self._close_after_answer()
 
-    def _write_refusal(self, head: bytes) -> None:
-        self._write_now(head + b"content-length: 0\r\nconnection: close\r\n\r\n")
-        self._linger()
-
-    def _linger(self) -> None:
-        """Close, but read and drop a while what the client still sends: a reset would destroy the answer."""
-        self._pending = b""
+    def _leave(self) -> None:
+        """Close, as soon as the client has read its answer."""
+        self._outbox.flush()
         if self._is_lost:
             return
-        self._is_lingering = True
-        self._outbox.flush()
-        if self._scheme == "https" or not self._transport.can_write_eof():
+        if self._scheme == "https" and not self._drops_input:
+            # TLS cannot be closed by half, and there is nothing unread that would make TCP destroy the answer.
+            self.deadline_s = time.monotonic() + self._adapter.write_timeout_s
             self._transport.close()
             return
-        self.deadline_s = time.monotonic() + LINGER_S
-        self._transport.write_eof()
-        if self._is_reading_paused:
-            self._is_reading_paused = False
-            self._transport.resume_reading()
+        self._resume_reading()
+        self._adapter.linger(self, self._transport)
 
     def drain(self) -> None:
         """Close if idle; else close after the answer that is under way."""
-        self._close_after = True
-        if self._exchange is None and not self._head_bytes:
+        self._close_after_answer()
+        if self._exchange is None and not self._received:
             self._outbox.flush()
             self._transport.close()
 
@@ -950,84 +701,68 @@ class ClientConnection(asyncio.Protocol):
         """Cut whatever is under way."""
         self._transport.abort()
 
-    # Tunnels.
-
-    def _begin_tunnel(self, response: Response) -> None:
+    def _begin_tunnel(self, exchange: Exchange, response: Response) -> None:
         """Change protocols: from now on bytes go through as they are (RFC 9110 section 7.8)."""
-        tunnel = response.tunnel
-        assert tunnel is not None  # noqa: S101 - the caller looked
-        parts = [status_line(response.status)]
-        parts += [b"%b: %b\r\n" % pair for pair in response.headers.pairs]
-        parts.append(b"connection: upgrade\r\n\r\n")
-        self._write_now(b"".join(parts))
-        self._tunnel = tunnel
-        self.deadline_s = math.inf
-        tunnel.attach(self)
-        waiting, self._pending = self._pending, b""
-        if waiting:
-            tunnel.write(waiting)
-        if self._is_reading_paused:
-            self._is_reading_paused = False
-            self._transport.resume_reading()
-
-    def tunnel_data(self, data: bytes) -> None:
-        """Send to the client."""
-        self._sent += len(data)
-        self._transport.write(data)
-
-    def tunnel_eof(self) -> None:
-        """The service sends no more."""
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
-    def tunnel_lost(self) -> None:
-        """The connection to the service is gone."""
-        self._transport.close()
-
-    def tunnel_pause(self) -> None:
-        """The service is slow: read no more from the client."""
-        self._transport.pause_reading()
-
-    def tunnel_resume(self) -> None:
-        """The service caught up."""
-        self._transport.resume_reading()
-
-    # Fields that are not simply passed on, each with the method that takes it.
-    SPECIAL_FIELDS: ClassVar[dict[bytes, Callable[[ClientConnection, bytes, bytes], None]]] = {
-        **dict.fromkeys(HOP_BY_HOP, _on_hop_by_hop),
-        **dict.fromkeys(FORWARDING_FIELDS, _on_forwarding),
-        b"connection": _on_connection,
-        b"content-length": _on_content_length,
-        b"expect": _on_expect,
-        b"host": _on_host,
-        b"transfer-encoding": _on_transfer_encoding,
-        b"upgrade": _on_upgrade,
-        b"x-request-id": _on_request_id,
-    }
+        assert response.tunnel is not None  # noqa: S101 - the caller looked
+        id_line = f"x-request-id: {exchange.request.id}".encode("latin-1")
+        lines = [status_line(response.status), *map(field_line, response.headers.pairs), id_line]
+        self._write_now(b"\r\n".join([*lines, b"connection: upgrade", b"", b""]))
+        tunnel = ClientTunnel(self._adapter, self._transport, exchange, response.tunnel)
+        self._adapter.replace(self, tunnel)
+        self._transport.set_protocol(tunnel)
+        if self._received:
+            response.tunnel.write(self._received)
+        self._resume_reading()
+        response.tunnel.attach(tunnel)
 
 
-_SPECIAL = ClientConnection.SPECIAL_FIELDS
+def _new_id() -> str:
+    return f"{getrandbits(128):032x}"
 
 
-def _remove_nominated(pairs: Pairs) -> frozenset[bytes]:
-    """Drop the ``Connection`` fields and whatever they nominate (RFC 9110 section 7.6.1); returns the options."""
-    options = frozenset(
-        option.strip() for name, value in pairs if name == b"connection" for option in value.split(b",")
-    )
-    if options:
-        pairs[:] = [pair for pair in pairs if pair[0] != b"connection" and pair[0] not in options - _KEPT]
-    return options
-
-
-_KEPT = frozenset({b"host", b"x-request-id", b"via", *FORWARDING_FIELDS, b"authorization", b"content-type", b"cookie"})
-"""Fields that a client cannot have removed by nominating them: what they carry must reach the service."""
-
-
-def _malformed(error: httptools.HttpParserError, data: bytes) -> GatewayError:
-    if isinstance(error, httptools.HttpParserInvalidMethodError):
-        method = data.lstrip(b"\r\n").split(b" ", 1)[0]
-        if re.fullmatch(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}", method):
-            return GatewayError(ErrorType.NOT_IMPLEMENTED, "the method is not supported")
+def _malformed(error: Malformed) -> GatewayError:
     return GatewayError(ErrorType.BAD_REQUEST, "the request is malformed", detail=f"malformed request: {error}")
+
+
+def _too_large() -> GatewayError:
+    return GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request head is too large")
+
+
+def _count_forwards(request: Request) -> bool:
+    """Count ``Max-Forwards`` down (RFC 9110 section 7.6.2); returns whether the request goes no further.
+
+    Raises:
+        GatewayError: If it is a TRACE that goes no further.
+    """
+    if request.method not in ("OPTIONS", "TRACE"):
+        return False
+    forwards = request.headers.get("max-forwards") or ""
+    if not (forwards.isascii() and forwards.isdigit()):
+        return False
+    if int(forwards):
+        request.headers.set("max-forwards", str(int(forwards) - 1))
+        return False
+    if request.method == "TRACE":
+        raise GatewayError(ErrorType.METHOD_NOT_ALLOWED, "TRACE is not answered here", headers=((b"allow", b""),))
+    return True
+
+
+def _mended(pairs: Sequence[tuple[bytes, bytes]]) -> Pairs:
+    """Return the fields of a response without those that only the connection may send, and with a date.
+
+    A recipient with a clock dates what it passes on (RFC 9110 section 6.6.1).
+    """
+    kept = [pair for pair in pairs if pair[0] not in _OURS or pair[0] == b"date"]
+    if b"date" not in map(_name, kept):
+        kept.append((b"date", formatdate(usegmt=True).encode("ascii")))
+    return kept
+
+
+def _length_without_content(response: Response) -> str:
+    """Return the line that says how long the content would be that a HEAD or a condition spared (RFC 9110 8.6)."""
+    if response.status == NO_CONTENT_STATUS:
+        return ""
+    length = response.headers.get("content-length")
+    if length is None and isinstance(response.body, bytes) and response.body:
+        length = str(len(response.body))
+    return f"content-length: {length}\r\n" if length is not None and length.isdigit() else ""

@@ -67,6 +67,13 @@ class FrontendHttpConfig(Config):
         default=True, description="Whether services are sent `Forwarded` (RFC 7239) beside X-Forwarded-*."
     )
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> FrontendHttpConfig:
+        if self.tls is not None and self.tls.enabled and self.tls.port == self.port != 0:
+            msg = f"tls.port {self.port} is also port; leave tls.port out to serve TLS alone, or choose another"
+            raise ValueError(msg)
+        return self
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
 from gateway_http.fields import IDEMPOTENT_METHODS
@@ -14,6 +15,7 @@ from gateway_http.tls import service_context
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from gateway import BuildContext, Exchange, Instance, Response
     from gateway_http.config import BackendHttpConfig
@@ -29,22 +31,25 @@ class HttpConnector:
         context: The gateway.
 
     Attributes:
-        idle_count: Idle connections over all instances.
-        max_idle: How many there may be; 0 while the connector is being exited.
+        config: As given.
+        outbox: For the connections' use.
+        is_crowded: Whether a connection that becomes free may have to be closed.
     """
 
     waits = False  # open() waits for nothing but gateway.Waiter
 
     def __init__(self, config: BackendHttpConfig, context: BuildContext) -> None:
         self.config = config
-        self.deadlines = context.deadlines
         self.outbox = context.outbox
-        self.idle_count = 0
-        self.max_idle = config.max_idle_conns
+        self.is_crowded = False
+        self._deadlines = context.deadlines
+        self._is_closing = False
+        self._open_count = 0
         self._pools: dict[Instance, InstancePool] = {}
-        self._default_timeout_s = config.response_header_timeout or None
+        self._default_timeout_s = config.response_header_timeout or math.inf
         # Built now, so that an unreadable certificate stops the start and not a request.
         self._tls = service_context(config.tls, context)
+        self._count(0)
         context.background.start("forget unused pools", self._forget_pools)
 
     async def open(self, instance: Instance, exchange: Exchange) -> Response:
@@ -52,33 +57,61 @@ class HttpConnector:
         pool = self._pools.get(instance)
         if pool is None:
             pool = self._pools[instance] = InstancePool(self, instance)
-        route_timeout_s = exchange.route.timeout_s
-        timeout_s = self._default_timeout_s if route_timeout_s is None else route_timeout_s or None
-        connection = pool.take() if pool.idle else await pool.acquire()
+        timeout_s = exchange.route.timeout_s
+        timeout_s = self._default_timeout_s if timeout_s is None else timeout_s or math.inf
+        connection = pool.idle.pop() if pool.idle else await pool.acquire()
         try:
             return await connection.send(exchange, timeout_s)
         except StaleConnection:
             pass
         except asyncio.CancelledError:
-            connection.abort()
+            connection.abandon(exchange)
             raise
         return await self._open_again(pool, exchange, timeout_s)
 
-    async def _open_again(self, pool: InstancePool, exchange: Exchange, timeout_s: float | None) -> Response:
+    async def _open_again(self, pool: InstancePool, exchange: Exchange, timeout_s: float) -> Response:
         """Repeat a request whose kept connection was closed before it answered (RFC 9112 section 9.3.1)."""
         request = exchange.request
         if request.method not in IDEMPOTENT_METHODS or not isinstance(request.body, bytes):
-            raise GatewayError(
-                ErrorType.BAD_GATEWAY,
-                "the service answered badly",
-                detail=f"{pool.label} closed a kept connection on a {request.method} that must not be repeated",
-            )
-        connection = await pool.acquire(is_fresh=True)
+            raise _unanswered(pool, request.method)
+        connection = await pool.acquire()
         try:
             return await connection.send(exchange, timeout_s)
+        except StaleConnection as error:
+            # Handed over by another exchange, because there may be no more: not a fresh one after all.
+            raise _unanswered(pool, request.method) from error
         except asyncio.CancelledError:
-            connection.abort()
+            connection.abandon(exchange)
             raise
+
+    # The pools' side.
+
+    def opened(self, connection: ServiceConnection) -> None:
+        """Count and time a new connection."""
+        self._deadlines.watch(connection)
+        self._count(1)
+
+    def closed(self, connection: ServiceConnection) -> None:
+        """Drop a connection that is gone."""
+        self._deadlines.forget(connection)
+        self._count(-1)
+
+    def has_room(self, idle_in_pool: int) -> bool:
+        """Tell whether one more idle connection is wanted where there are ``idle_in_pool``."""
+        config = self.config
+        return (
+            config.keep_alive
+            and not self._is_closing
+            and idle_in_pool < config.max_idle_conns_per_host
+            and sum(len(pool.idle) for pool in self._pools.values()) < config.max_idle_conns
+        )
+
+    def _count(self, change: int) -> None:
+        config = self.config
+        self._open_count += change
+        # As long as all connections together are no more than may be idle, nobody has to count the idle ones.
+        most = min(config.max_idle_conns, config.max_idle_conns_per_host)
+        self.is_crowded = not config.keep_alive or self._is_closing or self._open_count > most
 
     async def connect(self, pool: InstancePool) -> ServiceConnection:
         """Open a connection for ``pool``.
@@ -87,9 +120,8 @@ class HttpConnector:
             OSError: If the instance cannot be reached, TLS failures included.
         """
         endpoint = pool.instance.endpoint
-        loop = asyncio.get_running_loop()
         is_tls = endpoint.scheme == "https"
-        transport, connection = await loop.create_connection(
+        transport, connection = await asyncio.get_running_loop().create_connection(
             lambda: ServiceConnection(pool),
             endpoint.address,
             endpoint.port,
@@ -97,19 +129,17 @@ class HttpConnector:
             server_hostname=(self.config.tls.server_name or endpoint.address) if is_tls else None,
         )
         raw = transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.config.keep_alive_timeout:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                if hasattr(socket, "TCP_KEEPIDLE"):
-                    idle_s = max(1, round(self.config.keep_alive_timeout))
-                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
+        if raw is not None and self.config.keep_alive_timeout:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                idle_s = max(1, round(self.config.keep_alive_timeout))
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, idle_s)
         return connection
 
     async def _forget_pools(self) -> None:
         """Drop the pools of instances that are gone."""
         while True:
-            await asyncio.sleep(self.config.idle_conn_timeout or 1.0)
+            await asyncio.sleep(self.config.idle_conn_timeout or 60.0)
             for instance in [instance for instance, pool in self._pools.items() if pool.is_empty]:
                 del self._pools[instance]
 
@@ -119,10 +149,19 @@ class HttpConnector:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.max_idle = 0
+        self._is_closing = True
+        self._count(0)
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
+
+
+def _unanswered(pool: InstancePool, method: str) -> GatewayError:
+    return GatewayError(
+        ErrorType.BAD_GATEWAY,
+        "the service answered badly",
+        detail=f"{pool.label} closed a kept connection instead of answering a {method}",
+    )
 
 
 if TYPE_CHECKING:

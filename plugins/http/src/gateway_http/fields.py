@@ -1,32 +1,87 @@
-"""Header fields that HTTP/1.1 treats specially."""
+"""Header fields of HTTP/1.1: which are special, and how the bytes of a header section become fields."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-__all__ = ["BODILESS_METHODS", "HOP_BY_HOP", "IDEMPOTENT_METHODS", "METHODS", "STATUS_LINES", "status_line"]
+import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from httptools import HttpRequestParser, HttpResponseParser
+
+__all__ = [
+    "BODILESS_METHODS",
+    "END_OF_HEAD",
+    "HOP_BY_HOP",
+    "IDEMPOTENT_METHODS",
+    "METHODS",
+    "STATUS_LINES",
+    "UNTRAILED",
+    "Malformed",
+    "Pairs",
+    "check_request_fields",
+    "check_response_fields",
+    "cut_fields",
+    "field_line",
+    "nominated",
+    "status_line",
+]
+
+Pairs = list[tuple[bytes, bytes]]
+"""Fields as ``(lower-case name, value)``."""
+
+END_OF_HEAD = b"\r\n\r\n"
 
 HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
         b"proxy-authenticate",
-        b"proxy-authorization",
         b"proxy-authentication-info",
+        b"proxy-authorization",
         b"proxy-connection",
         b"te",
-        b"trailer",
         b"transfer-encoding",
         b"upgrade",
     }
 )
-"""Fields that end at the next hop (RFC 9110 section 7.6.1, and what its predecessors listed)."""
+"""Fields that end at the next hop (RFC 9110 section 7.6.1); those for proxies end here, since we are the server."""
+
+UNTRAILED = HOP_BY_HOP | {
+    b"authorization",
+    b"cache-control",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"max-forwards",
+    b"range",
+    b"set-cookie",
+    b"trailer",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-request-id",
+}
+"""Fields for framing, routing, authentication and the like, which a trailer must not hold (RFC 9110 section 6.5.1)."""
 
 METHODS = {
-    name.encode(): name
-    for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "QUERY", "PROPFIND", "REPORT")
+    name.encode("ascii"): name
+    for name in (
+        *("ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "M-SEARCH", "MERGE"),
+        *("MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH"),
+        *("PURGE", "PUT", "QUERY", "REBIND", "REPORT", "SEARCH", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK"),
+        "UNSUBSCRIBE",
+    )
 }
-"""Text of the methods that come often; others are decoded each time."""
+"""The methods that are known; others are answered with 501 (RFC 9110 section 9.1)."""
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY", "PROPFIND", "REPORT"})
 """Methods that may be repeated when a connection dies (RFC 9110 section 9.2.2, RFC 4918, RFC 3253, RFC 10008)."""
@@ -35,7 +90,7 @@ BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "PROP
 """Methods that anticipate no content: no ``Content-Length: 0`` is sent with them (RFC 9110 section 8.6)."""
 
 STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")
     for status in HTTPStatus
     if status.value >= 100
 }
@@ -43,4 +98,67 @@ STATUS_LINES = {
 
 def status_line(status: int) -> bytes:
     """Return the status line for ``status``; the reason phrase of unregistered ones is empty (RFC 9112 section 4)."""
-    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    return STATUS_LINES.get(status) or f"HTTP/1.1 {status} ".encode("ascii")
+
+
+field_line: Callable[[tuple[bytes, bytes]], bytes] = b": ".join
+"""Returns a field as it stands in a head, without the line's end."""
+
+
+class Malformed(Exception):
+    """Bytes that are no HTTP message, or that two recipients could read in two ways; says what is wrong."""
+
+
+def check_request_fields(section: bytes) -> None:
+    """Check the header section of a request, or its beginning.
+
+    Every name has to be a token right before its colon, every value free of control characters, every line ended by
+    CRLF, none folded, and the framing must not be ambiguous (RFC 9112 sections 2.2, 5 and 6.3).
+
+    Args:
+        section: What follows the request line.
+
+    Raises:
+        Malformed: If it is not in order.
+    """
+    _feed(httptools.HttpRequestParser(None), b"POST / HTTP/1.1\r\n" + section)
+
+
+def check_response_fields(section: bytes) -> None:
+    """Check the header section of a response as ``check_request_fields`` does.
+
+    Raises:
+        Malformed: If it is not in order.
+    """
+    _feed(httptools.HttpResponseParser(None), b"HTTP/1.1 200 OK\r\n" + section)
+
+
+def _feed(parser: HttpRequestParser | HttpResponseParser, data: bytes) -> None:
+    # The parser is there for its strictness only: a section that it accepts has one reading, which cut_fields() makes.
+    try:
+        parser.feed_data(data)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise Malformed(str(error)) from error
+
+
+def cut_fields(section: bytes, special: Container[bytes]) -> tuple[Pairs, Pairs]:
+    """Return the fields of a section that was checked: the ordinary ones, and those that are ``special``.
+
+    Args:
+        section: The header section without the line ends at its end.
+        special: Lower-case names.
+    """
+    ordinary: Pairs = []
+    extraordinary: Pairs = []
+    for line in section.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        (extraordinary if name in special else ordinary).append((name, value.strip()))
+    return ordinary, extraordinary
+
+
+def nominated(value: bytes) -> frozenset[bytes]:
+    """Return the options of a ``Connection`` field, which are names of fields too (RFC 9110 section 7.6.1)."""
+    return frozenset(option.strip() for option in value.lower().split(b",")) - {b""}

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from gateway import Forwarding
+from gateway import Forwarding, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["FORWARDING_FIELDS", "Hop", "TrustedProxies", "forwarded_client", "forwarded_scheme"]
+    from gateway_http.fields import Pairs
 
-Pairs = list[tuple[bytes, bytes]]
+__all__ = ["FORWARDING_FIELDS", "UNKNOWN", "Hop", "TrustedProxies"]
 
 FORWARDING_FIELDS = frozenset(
     {
@@ -28,6 +29,9 @@ FORWARDING_FIELDS = frozenset(
 )
 """Fields in which proxies speak about the client; believed only when a trusted proxy sent them."""
 
+UNKNOWN = "unknown"
+"""Stands for an address that is not known (RFC 7239 section 6.2)."""
+
 
 class TrustedProxies:
     """The networks whose word about the client counts.
@@ -40,9 +44,6 @@ class TrustedProxies:
         self._networks = tuple(ipaddress.ip_network(network, strict=False) for network in networks)
         # A worker sees few different peers that matter; the bound keeps strangers from growing it.
         self._contains = lru_cache(maxsize=4096)(self._look_up)
-
-    def __bool__(self) -> bool:
-        return bool(self._networks)
 
     def __contains__(self, address: str) -> bool:
         return bool(self._networks) and self._contains(address)
@@ -58,78 +59,71 @@ class TrustedProxies:
 
 
 class Hop:
-    """The connection a request came over.
+    """The connection that requests come over.
 
     Args:
         peer: The peer's address.
         scheme: ``http`` or ``https``.
+        trusted: Whose word about the client counts.
         has_forwarded: Whether ``Forwarded`` is written beside ``X-Forwarded-*``.
         via: The pseudonym for ``Via``.
     """
 
-    __slots__ = ("_has_forwarded", "_via", "peer", "scheme")
+    __slots__ = ("_has_forwarded", "_is_trusted", "_trusted", "_via", "peer", "scheme")
 
-    def __init__(self, peer: str, scheme: str, *, has_forwarded: bool, via: str) -> None:
+    def __init__(self, peer: str, scheme: str, *, trusted: TrustedProxies, has_forwarded: bool, via: str) -> None:
         self.peer = peer
         self.scheme = scheme
-        self._via = (b"via", f"1.1 {via}".encode())
+        self._trusted = trusted
+        self._is_trusted = peer in trusted
         self._has_forwarded = has_forwarded
+        self._via = via
 
-    def forwarding(self, host: bytes) -> Forwarding:
-        """Return what services are told about a request to ``host`` that nobody forwarded before."""
-        return Forwarding(self._pairs(host, host, self.scheme.encode(), [], []))
+    def origin(self, host: bytes, inbound: Pairs, *, http_version: str = "1.1", takes_trailers: bool = False) -> Origin:
+        """Return where a request came from.
 
-    def continued(self, host: bytes, inbound: Pairs) -> Forwarding:
-        """Return what services are told about a request that trusted proxies forwarded: their word and one hop more."""
-        values = _by_name(inbound)
-        pairs = self._pairs(
-            host,
-            values.get(b"x-forwarded-host", [host])[-1],
-            forwarded_scheme(inbound, self.scheme).encode(),
-            values.get(b"x-forwarded-for", []),
-            values.get(b"forwarded", []),
-        )
-        return Forwarding([*pairs, *(pair for pair in inbound if pair[0] in (b"x-real-ip", b"x-forwarded-port"))])
-
-    def _pairs(
-        self, host: bytes, asked_host: bytes, scheme: bytes, chain: list[bytes], forwarded: list[bytes]
-    ) -> Pairs:
+        Args:
+            host: The authority it asks.
+            inbound: The forwarding fields it came with; they count if the peer is trusted.
+            http_version: What it was sent in, for ``Via``.
+            takes_trailers: Whether the client said that it takes trailer fields (RFC 9110 section 10.1.4).
+        """
+        values = _by_name(inbound) if self._is_trusted else {}
+        scheme = _forwarded_scheme(values) or self.scheme
         pairs = [
-            (b"x-forwarded-for", b", ".join([*chain, self.peer.encode()])),
-            (b"x-forwarded-proto", scheme),
-            (b"x-forwarded-host", asked_host),
+            (b"x-forwarded-for", b", ".join([*values.get(b"x-forwarded-for", []), self.peer.encode()])),
+            (b"x-forwarded-proto", scheme.encode()),
+            (b"x-forwarded-host", values.get(b"x-forwarded-host", [host])[-1]),
         ]
         if self._has_forwarded:
+            # What this hop saw itself: the elements before it tell of the hops before.
             element = b"for=%b;proto=%b;host=%b" % (_node(self.peer), self.scheme.encode(), _quoted(host))
-            pairs.append((b"forwarded", b", ".join([*forwarded, element])))
-        pairs.append(self._via)
-        return pairs
+            pairs.append((b"forwarded", b", ".join([*values.get(b"forwarded", []), element])))
+        pairs += [(name, values[name][-1]) for name in (b"x-forwarded-port", b"x-real-ip") if name in values]
+        pairs.append((b"via", f"{http_version} {self._via}".encode()))
+        if takes_trailers:
+            pairs.append((b"te", b"trailers"))
+        forwarding = Forwarding(pairs)
+        if takes_trailers:
+            forwarding.block += b"connection: te\r\n"  # only HTTP/1.1 has it, and there TE needs it
+        return Origin(
+            client=self._client(values),
+            scheme=scheme,
+            host=host.decode("latin-1").lower(),
+            forwarding=forwarding,
+            http_version=http_version,
+        )
 
-
-def forwarded_client(inbound: Pairs, peer: str, trusted: TrustedProxies) -> str:
-    """Return the nearest address that no trusted proxy has: everything left of it can be made up.
-
-    Args:
-        inbound: The forwarding fields that came from a trusted peer.
-        peer: The peer's address.
-        trusted: Whose word counts.
-    """
-    chain = b",".join(value for name, value in inbound if name == b"x-forwarded-for").decode("latin-1")
-    client = peer
-    for address in reversed([address.strip() for address in chain.split(",") if address.strip()]):
-        if not _is_address(address):
-            return client
-        client = address
-        if address not in trusted:
-            return client
-    return client
-
-
-def forwarded_scheme(inbound: Pairs, scheme: str) -> str:
-    """Return the scheme that a trusted proxy reports, or ``scheme``."""
-    values = _by_name(inbound).get(b"x-forwarded-proto")
-    reported = values[-1].strip().lower().decode("latin-1") if values else ""
-    return reported if reported in ("http", "https") else scheme
+    def _client(self, values: dict[bytes, list[bytes]]) -> str:
+        """Return the nearest address that no trusted proxy has: everything left of it can be made up."""
+        client = self.peer
+        for address in reversed(_chain(values)):
+            if not _is_address(address):
+                return client
+            client = address
+            if address not in self._trusted:
+                return client
+        return client
 
 
 def _by_name(pairs: Pairs) -> dict[bytes, list[bytes]]:
@@ -137,6 +131,39 @@ def _by_name(pairs: Pairs) -> dict[bytes, list[bytes]]:
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     return values
+
+
+_FOR = re.compile(r'(?:^|[;,])[ \t]*for=("[^"]*"|[^;," \t]*)', re.IGNORECASE)
+_PROTO = re.compile(r'(?:^|[;,])[ \t]*proto="?(https?)"?[ \t]*(?=$|[;,])', re.IGNORECASE)
+
+
+def _chain(values: dict[bytes, list[bytes]]) -> list[str]:
+    """Return the addresses that proxies reported, the nearest last; ``X-Forwarded-For`` before ``Forwarded``."""
+    reported = _joined(values, b"x-forwarded-for")
+    if reported:
+        return [_without_port(address) for address in reported.split(",")]
+    return [_without_port(node) for node in _FOR.findall(_joined(values, b"forwarded"))]
+
+
+def _forwarded_scheme(values: dict[bytes, list[bytes]]) -> str | None:
+    """Return the scheme that the nearest proxy reported."""
+    reported = _joined(values, b"x-forwarded-proto").rpartition(",")[2].strip().lower()
+    if reported:
+        return reported if reported in ("http", "https") else None
+    found = _PROTO.findall(_joined(values, b"forwarded"))
+    return str(found[-1]).lower() if found else None
+
+
+def _joined(values: dict[bytes, list[bytes]], name: bytes) -> str:
+    return b",".join(values.get(name, [])).decode("latin-1")
+
+
+def _without_port(node: str) -> str:
+    """Return the address in ``192.0.2.7:80``, ``"[2001:db8::1]:80"`` and the like; what is none stays as it is."""
+    node = node.strip(' \t"')
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    return node.partition(":")[0] if node.count(":") == 1 else node
 
 
 def _is_address(text: str) -> bool:
@@ -153,5 +180,5 @@ def _node(address: str) -> bytes:
 
 
 def _quoted(host: bytes) -> bytes:
-    # A port's colon is not allowed in a token (RFC 7239 section 4).
-    return b'"%b"' % host if b":" in host or b"[" in host else host
+    # RFC 7239 section 4: what is not a token, such as a port's colon, needs quotes; a host holds no quotes itself.
+    return host if re.fullmatch(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+", host) else b'"%b"' % host

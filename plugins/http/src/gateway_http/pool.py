@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -24,11 +26,12 @@ class InstancePool:
     """The connections to one instance.
 
     Args:
-        connector: Its settings, and the number of idle connections over all pools.
+        connector: Its settings, and the connections of all pools.
         instance: The instance.
 
     Attributes:
         idle: Connections ready for a request; the last is the freshest.
+        instance: As given.
         max_response_header_bytes: For the connections' use.
         outbox: Likewise.
     """
@@ -37,7 +40,6 @@ class InstancePool:
         "_connections",
         "_connector",
         "_idle_timeout_s",
-        "_max_idle",
         "_opening",
         "_waiting",
         "idle",
@@ -51,10 +53,8 @@ class InstancePool:
         self.instance = instance
         self.outbox = connector.outbox
         self.max_response_header_bytes = connector.config.max_response_header_bytes
-        config = connector.config
-        self._max_idle = config.max_idle_conns_per_host if config.keep_alive else 0
-        self._idle_timeout_s = config.idle_conn_timeout
         self.idle: list[ServiceConnection] = []
+        self._idle_timeout_s = connector.config.idle_conn_timeout or math.inf
         self._connections: set[ServiceConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: deque[Waiter[ServiceConnection]] = deque()
@@ -69,71 +69,71 @@ class InstancePool:
         """Whether it has no connections and nobody waits for one."""
         return not (self._connections or self._opening or self._waiting)
 
-    async def acquire(self, *, is_fresh: bool = False) -> ServiceConnection:
-        """Return a connection to use for one exchange.
-
-        Args:
-            is_fresh: Whether a kept one is not good enough.
+    async def acquire(self) -> ServiceConnection:
+        """Return a connection for one exchange: a new one, or one that becomes free if there may be no more.
 
         Raises:
             GatewayError: ``bad_gateway`` if it cannot be opened, ``upstream_timeout`` if that takes too long,
                 ``unavailable`` if too many wait already.
         """
-        if not is_fresh and self.idle:
-            return self.take()
         waiter: Waiter[ServiceConnection] = Waiter()
-        limit = self._connector.config.max_conns_per_host
-        if limit and len(self._connections) + len(self._opening) >= limit:
-            if len(self._waiting) >= MAX_WAITING:
-                raise GatewayError(
-                    ErrorType.UNAVAILABLE, "the service is too busy", detail=f"{self.label}: too many requests wait"
-                )
-            self._waiting.append(waiter)
-            handle = asyncio.get_running_loop().call_later(
-                self._connector.config.dial_timeout, waiter.set_error, self._too_slow("no connection became free")
-            )
-        else:
+        if self._may_open():
             self._open(waiter)
-            handle = None
+            return await self._arrival(waiter)
+        if len(self._waiting) >= MAX_WAITING:
+            raise GatewayError(
+                ErrorType.UNAVAILABLE, "the service is too busy", detail=f"{self.label}: too many requests wait"
+            )
+        self._waiting.append(waiter)
+        handle = asyncio.get_running_loop().call_later(
+            self._connector.config.dial_timeout, waiter.set_error, self._too_slow("no connection became free")
+        )
+        try:
+            return await self._arrival(waiter)
+        finally:
+            handle.cancel()
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    async def _arrival(self, waiter: Waiter[ServiceConnection]) -> ServiceConnection:
         try:
             return await waiter
-        finally:
-            if handle is not None:
-                handle.cancel()
-
-    def take(self) -> ServiceConnection:
-        """Take the freshest idle connection."""
-        self._connector.idle_count -= 1
-        return self.idle.pop()
+        except asyncio.CancelledError:
+            # A task may be cancelled when the connection was handed over already: somebody else will use it.
+            if waiter.is_done:
+                with contextlib.suppress(asyncio.CancelledError, GatewayError):
+                    self.take_back(waiter.result())
+            raise
 
     def take_back(self, connection: ServiceConnection) -> None:
-        """Keep a connection whose response was received whole."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.is_done:
-                waiter.set_result(connection)
+        """Give a connection that is free to whoever waits, else keep it, else close it."""
+        if self._waiting or self._connector.is_crowded:
+            while self._waiting:
+                waiter = self._waiting.popleft()
+                if not waiter.is_done:
+                    waiter.set_result(connection)
+                    return
+            if not self._connector.has_room(len(self.idle)):
+                connection.abort()
                 return
-        connector, idle = self._connector, self.idle
-        if len(idle) >= self._max_idle or connector.idle_count >= connector.max_idle:
-            connection.is_usable = False
-            connection.abort()
-            return
         connection.deadline_s = time.monotonic() + self._idle_timeout_s
-        connector.idle_count += 1
-        idle.append(connection)
+        self.idle.append(connection)
 
-    def forget(self, connection: ServiceConnection, *, was_idle: bool) -> None:
-        """Drop a connection that is gone."""
-        self._connections.discard(connection)
-        self._connector.deadlines.forget(connection)
-        if was_idle and connection in self.idle:
+    def shorten_idle(self, keep_alive_s: int) -> None:
+        """Heed how long the service says it keeps connections, and be done with them a little earlier."""
+        self._idle_timeout_s = min(self._idle_timeout_s, max(keep_alive_s - 1.0, 0.5))
+
+    def withdraw(self, connection: ServiceConnection) -> None:
+        """Offer a connection to nobody any more."""
+        if connection in self.idle:
             self.idle.remove(connection)
-            self._connector.idle_count -= 1
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.is_done:
-                self._open(waiter)
-                return
+
+    def forget(self, connection: ServiceConnection) -> None:
+        """Drop a connection that is gone; who waits for one gets another."""
+        self.withdraw(connection)
+        self._connections.discard(connection)
+        self._connector.closed(connection)
+        self._serve_waiting()
 
     def close(self) -> None:
         """Close what is idle and cut what is under way."""
@@ -142,10 +142,25 @@ class InstancePool:
         for connection in list(self._connections):
             connection.abort()
 
+    def _may_open(self) -> bool:
+        limit = self._connector.config.max_conns_per_host
+        return not limit or len(self._connections) + len(self._opening) < limit
+
     def _open(self, waiter: Waiter[ServiceConnection]) -> None:
         task = asyncio.get_running_loop().create_task(self._connect(waiter))
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        # If it failed there is room again for who waits.
+        self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._waiting and self._may_open():
+            waiter = self._waiting.popleft()
+            if not waiter.is_done:
+                self._open(waiter)
 
     async def _connect(self, waiter: Waiter[ServiceConnection]) -> None:
         config = self._connector.config
@@ -167,7 +182,7 @@ class InstancePool:
             raise
         else:
             self._connections.add(connection)
-            self._connector.deadlines.watch(connection)
+            self._connector.opened(connection)
             if waiter.is_done:
                 # Whoever wanted it is gone; somebody else will use it.
                 self.take_back(connection)
