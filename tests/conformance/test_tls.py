@@ -17,10 +17,6 @@ from tests.conformance.service import IO_TIMEOUT_S, Connection, Service
 
 GET = b"GET /x HTTP/1.1\r\nHost: gw\r\n\r\n"
 START_TIMEOUT_S = 15
-not_looked_at_again = pytest.mark.xfail(
-    raises=AssertionError,
-    reason="a reload whose configuration is equal keeps the adapter without asking its is_current()",
-)
 
 
 class TlsService(Service):
@@ -250,7 +246,6 @@ def tls_gateway(folder, service, authority):
         said.append(stopped(process))
 
 
-@not_looked_at_again
 def test_renewed_certificate_is_served_after_a_reload(tmp_path, service, authority):
     context = client_tls(authority)
     with tls_gateway(tmp_path, service, authority) as (process, port, _):
@@ -273,7 +268,6 @@ def test_broken_renewal_keeps_the_old_certificate(tmp_path, service, authority):
         assert served_certificate(port, context) == before
 
 
-@not_looked_at_again
 def test_broken_renewal_is_reported(tmp_path, service, authority):
     with tls_gateway(tmp_path, service, authority) as (process, _, said):
         (tmp_path / "gateway.pem").write_bytes(b"no certificate")

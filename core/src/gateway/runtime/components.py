@@ -150,7 +150,8 @@ class ComponentStore:
         # The component holds the registration, so that the id stays its own.
         key = (registration.kind, registration.name, id(registration.build), fingerprint(configured.config))
         component = self._components.get(key)
-        if component is None:
+        if component is None or not _is_current(component.instance):
+            # One that is not current any more lives on in the generations that use it.
             component = self._components[key] = self.build(configured, key)
         return component
 
@@ -179,7 +180,8 @@ class ComponentStore:
         component.uses -= 1
         if component.uses > 0:
             return
-        self._components.pop(component.key, None)
+        if self._components.get(component.key) is component:
+            del self._components[component.key]
         await component.exit()
 
     def forget_unused(self) -> None:
@@ -192,3 +194,9 @@ def _problem(configured: Configured, what: str) -> Problem:
     registration, plugin = configured.registration, configured.plugin
     message = f"{registration.kind} {registration.name!r} (plugin {plugin.name!r} of {plugin.distribution}) {what}"
     return Problem(message, where=configured.where)
+
+
+def _is_current(instance: object) -> bool:
+    """Ask a component whether it can stay; one that read files may know that they are others now."""
+    is_current = getattr(instance, "is_current", None)
+    return is_current is None or bool(is_current())
