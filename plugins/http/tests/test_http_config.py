@@ -31,7 +31,7 @@ def test_frontend_tls_defaults():
 
 def test_backend_defaults():
     config = backend()
-    assert (config.max_idle_conns, config.max_idle_conns_per_host, config.max_conns_per_host) == (1024, 256, 0)
+    assert (config.max_idle_conns, config.max_idle_conns_per_host, config.max_conns_per_host) == (16384, 256, 0)
     assert (config.idle_conn_timeout, config.keep_alive, config.keep_alive_timeout) == (60, True, 30)
     assert (config.dial_timeout, config.response_header_timeout, config.max_response_header_bytes) == (10, 30, 65536)
     assert config.tls == BackendTlsConfig()

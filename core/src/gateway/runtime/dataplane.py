@@ -190,7 +190,7 @@ class DataPlane:
         Args:
             timeout_s: After so many seconds what is still under way is cut.
         """
-        self._listeners.close()
+        await self._listeners.close()
         await self.discard()
         adapters = self._adapters()
         for adapter in adapters:

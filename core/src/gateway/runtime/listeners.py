@@ -1,8 +1,8 @@
 """Listening sockets: they belong to the gateway, not to a generation, so a reload turns nobody away.
 
 ```
-prepare(wanted)   opens the sockets that are not open yet, and makes a server for everything that is new
-commit()          the new servers begin to accept, then the old ones stop; a socket that is still wanted stays open
+prepare(wanted)   opens the sockets that are not open yet
+commit()          serves them; a socket that is still wanted stays open, only its connections to come change hands
 discard()         closes what was prepared
 ```
 """
@@ -28,6 +28,8 @@ __all__ = ["Address", "Listeners", "ObtainSocket", "bind"]
 
 logger = logging.getLogger("gateway.runtime")
 
+MAX_PORT = 65535
+
 Address = tuple[str, int]
 ObtainSocket = Callable[[Address, int], Awaitable[socket.socket]]
 """Returns a listening socket for an address and a backlog."""
@@ -45,6 +47,10 @@ def bind(address: Address, *, backlog: int = 2048, reuse_port: bool = False) -> 
         ConfigurationError: If the address cannot be had; says why and what to do.
     """
     host, port = address
+    if not 0 <= port <= MAX_PORT:  # getaddrinfo would take the remainder
+        raise ConfigurationError(
+            [Problem(f"cannot listen on {_text(address)}: a port is a number from 0 to {MAX_PORT}; choose one of these")]
+        )
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -62,7 +68,7 @@ def bind(address: Address, *, backlog: int = 2048, reuse_port: bool = False) -> 
         listening.bind(target)
         listening.listen(backlog)
         listening.setblocking(False)  # noqa: FBT003 - positional only
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         listening.close()
         raise ConfigurationError([Problem(_refusal(address, error))]) from error
     return listening
@@ -72,9 +78,7 @@ async def _bind_here(address: Address, backlog: int) -> socket.socket:
     return bind(address, backlog=backlog)
 
 
-def _refusal(address: Address, error: OSError | OverflowError) -> str:
-    if isinstance(error, OverflowError):
-        return f"cannot listen on {_text(address)}: a port is a number from 0 to 65535"
+def _refusal(address: Address, error: OSError) -> str:
     what = f"cannot listen on {_text(address)}: {error.strerror}"
     if error.errno == errno.EADDRINUSE:
         return f"{what}; another process has the port: stop it, or choose another port"
@@ -90,15 +94,31 @@ def _text(address: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class _Served:
-    """A listening socket, and who serves it how."""
+    """A listening socket, and who serves it how: both may change, while the server goes on."""
 
-    address: Address
-    socket: socket.socket
-    listener: Listener
-    adapter: Adapter
+    __slots__ = ("adapter", "address", "listener", "server", "socket")
+
     server: asyncio.Server
+
+    def __init__(self, address: Address, listening: socket.socket, adapter: Adapter, listener: Listener) -> None:
+        self.address = address
+        self.socket = listening
+        self.adapter = adapter
+        self.listener = listener
+
+    def connection(self) -> asyncio.BaseProtocol:
+        """Return the protocol of a new connection."""
+        return self.adapter.connection(self.listener)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Who is going to serve a socket."""
+
+    served: _Served
+    adapter: Adapter
+    listener: Listener
 
 
 class Listeners:
@@ -111,7 +131,7 @@ class Listeners:
     def __init__(self, obtain: ObtainSocket | None = None) -> None:
         self._obtain = obtain or _bind_here
         self._served: list[_Served] = []
-        self._prepared: list[_Served] = []
+        self._prepared: list[_Plan] = []
 
     def addresses(self) -> list[Address]:
         """Return the addresses that are served, with the ports that the system chose."""
@@ -124,8 +144,6 @@ class Listeners:
     async def prepare(self, wanted: Sequence[tuple[Adapter, Listener]]) -> None:
         """Open the sockets that are not open yet, and get everything ready that ``commit`` needs.
 
-        A socket that is wanted again stays open; its connections to come go to the new adapter.
-
         Raises:
             ConfigurationError: If an address cannot be had; everything stays as it was.
         """
@@ -133,68 +151,88 @@ class Listeners:
         left = list(self._served)
         try:
             for adapter, listener in wanted:
-                self._prepared.append(await self._prepare(adapter, listener, left))
+                served = await self._prepare(adapter, listener, left)
+                self._prepared.append(_Plan(served=served, adapter=adapter, listener=listener))
         except BaseException:
             self.discard()
             raise
 
     async def _prepare(self, adapter: Adapter, listener: Listener, left: list[_Served]) -> _Served:
         address = (listener.host, listener.port)
-        if listener.port and any(prepared.address == address for prepared in self._prepared):
+        if listener.port and any(plan.served.address == address for plan in self._prepared):
             raise ConfigurationError(
                 [Problem(f"{_text(address)} is asked for twice; give each listener a port of its own")]
             )
-        served = next((each for each in left if each.address == address), None)
-        if served is None:
-            opened = await self._obtain(address, listener.backlog)
-        else:
-            left.remove(served)
-            if served.adapter is adapter and served.listener == listener:
-                return served
-            opened = served.socket
+        known = next((each for each in left if each.address == address), None)
+        if known is not None:
+            left.remove(known)
+            if known.listener.tls is listener.tls:
+                return known
+        opened = known.socket if known is not None else await self._obtain(address, listener.backlog)
+        served = _Served(address, opened, adapter, listener)
         try:
-            server = await _server(adapter, listener, opened)
+            served.server = await _server(served)
         except BaseException:
-            if served is None:
+            if known is None:
                 opened.close()
             raise
-        return _Served(address=address, socket=opened, listener=listener, adapter=adapter, server=server)
+        return served
 
     async def commit(self) -> None:
         """Serve what was prepared, and nothing else."""
-        before, self._served, self._prepared = self._served, self._prepared, []
-        # Begin to accept anew before the old servers end; in between the kernel keeps what arrives.
-        for served in self._served:
-            if served not in before:
-                await served.server.start_serving()
-        _close([served for served in before if served not in self._served], keep=self._served)
+        before, self._served = self._served, [plan.served for plan in self._prepared]
+        prepared, self._prepared = self._prepared, []
+        for plan in prepared:
+            # Connections to come go to the new adapter; those that are there stay where they are.
+            plan.served.adapter, plan.served.listener = plan.adapter, plan.listener
+            if plan.served not in before:
+                await plan.served.server.start_serving()
+        await self._end([served for served in before if served not in self._served])
 
     def discard(self) -> None:
         """Close what was prepared and is not served."""
         prepared, self._prepared = self._prepared, []
-        _close([served for served in prepared if served not in self._served], keep=self._served)
+        sockets = {served.socket for served in self._served}
+        for plan in prepared:
+            if plan.served not in self._served:
+                plan.served.server.close()
+                if plan.served.socket not in sockets:
+                    plan.served.socket.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Accept no more connections."""
         self.discard()
         served, self._served = self._served, []
-        _close(served, keep=[])
+        await self._end(served)
+
+    async def _end(self, gone: Sequence[_Served]) -> None:
+        """Stop to accept, and lose nobody who was accepted."""
+        loop = asyncio.get_running_loop()
+        for served in gone:
+            for listening in served.server.sockets:
+                # asyncio's server accepts in one turn of the loop, makes the connection in the next, and fails to do
+                # so if it was closed in between. So it is told to accept no more first; to uvloop this means nothing.
+                loop.remove_reader(listening.fileno())
+        for _ in range(2 if gone else 0):
+            await asyncio.sleep(0)
+        sockets = {served.socket for served in self._served}
+        for served in gone:
+            served.server.close()
+            if served.socket not in sockets:
+                served.socket.close()
 
 
-async def _server(adapter: Adapter, listener: Listener, listening: socket.socket) -> asyncio.Server:
+async def _server(served: _Served) -> asyncio.Server:
     # The server closes the socket it is given when it ends: give it a duplicate.
-    return await asyncio.get_running_loop().create_server(
-        lambda: adapter.connection(listener),
-        sock=listening.dup(),
-        ssl=listener.tls,
-        backlog=listener.backlog,
-        start_serving=False,
-    )
-
-
-def _close(gone: Sequence[_Served], *, keep: Sequence[_Served]) -> None:
-    kept = {served.socket for served in keep}
-    for served in gone:
-        served.server.close()
-        if served.socket not in kept:
-            served.socket.close()
+    duplicate = served.socket.dup()
+    try:
+        return await asyncio.get_running_loop().create_server(
+            served.connection,
+            sock=duplicate,
+            ssl=served.listener.tls,
+            backlog=served.listener.backlog,
+            start_serving=False,
+        )
+    except BaseException:
+        duplicate.close()
+        raise

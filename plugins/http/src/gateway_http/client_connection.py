@@ -275,10 +275,19 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, head: bytes) -> None:
         """Serve a head. What came behind it is in ``_received``."""
         line, _, section = head.partition(b"\r\n")
-        fields = self._fields
         ordinary = ORDINARY_LINE.fullmatch(line.decode("latin-1"))
-        if ordinary is None or section != fields.section or len(head) > self._short_head_bytes or self._received:
+        fields = self._fields
+        if ordinary is None or len(head) > self._short_head_bytes:
             self._begin_closely(head, line, section)
+            return
+        if section != fields.section:
+            try:
+                fields = self._read_fields(section)
+            except Malformed as error:
+                self._refuse(_malformed(error))
+                return
+        if not fields.is_plain:
+            self._begin_closely(head, line, section, fields)
             return
         # The constructors' keyword arguments cost more than all of this: set the attributes instead.
         request = Request.__new__(Request)
@@ -287,13 +296,17 @@ class ClientConnection(asyncio.Protocol):
         headers.pairs = fields.pairs.copy()
         request.body = b""
         request.origin = fields.origin
-        request.id = f"{getrandbits(128):032x}"
+        request.id = fields.request_id or f"{getrandbits(128):032x}"
         request.upgrade = None
         exchange = self._exchange = Exchange(request, self)
+        if fields.has_body and not self._take_body(exchange, fields):
+            return
+        if self._received:
+            self._pause_reading()
         self._serve(exchange)
 
-    def _begin_closely(self, head: bytes, line: bytes, section: bytes) -> None:
-        """Serve a head that is not like the one before it, or has something behind it."""
+    def _begin_closely(self, head: bytes, line: bytes, section: bytes, fields: RequestFields | None = None) -> None:
+        """Serve a head that is not as most are."""
         if not line:
             self._receive_head(head)
             return
@@ -301,7 +314,7 @@ class ClientConnection(asyncio.Protocol):
             asked = read_request_line(line, self._adapter.max_uri_bytes)
             if len(head) > self._adapter.max_header_bytes:
                 raise _too_large()
-            fields = self._read_fields(section)
+            fields = fields or self._read_fields(section)
         except Malformed as error:
             self._refuse(_malformed(error))
             return
@@ -309,15 +322,15 @@ class ClientConnection(asyncio.Protocol):
             self._refuse(error)
             return
         request = Request(asked.method, asked.path, query=asked.query, headers=Headers(fields.pairs.copy()))
-        request.id = fields.request_id or _new_id()
+        request.id = fields.request_id or f"{getrandbits(128):032x}"
         exchange = self._exchange = Exchange(request, self)
         try:
             self._examine(request, asked, fields)
             is_for_us = asked.path == "*" or _count_forwards(request)
-            self._take_body(request, fields)
         except GatewayError as error:
-            self._drop_input()
-            self._adapter.refuse(exchange, error)
+            self._refuse(error, exchange)
+            return
+        if fields.has_body and not self._take_body(exchange, fields):
             return
         if self._received:
             self._pause_reading()
@@ -389,31 +402,46 @@ class ClientConnection(asyncio.Protocol):
             host or b"", fields.forwarding, http_version=asked.http_version, takes_trailers=fields.takes_trailers
         )
 
-    def _refuse(self, error: GatewayError) -> None:
-        """Answer bytes that are no request, and close."""
+    def _refuse(self, error: GatewayError, exchange: Exchange | None = None) -> None:
+        """Answer a request that is refused, or bytes that are none (``exchange`` is ``None``), and close."""
         self._drop_input()
-        self._exchange = Exchange(Request("-", "/", id=_new_id(), scheme=self._scheme, client=self._hop.peer), self)
-        self._adapter.refuse(self._exchange, error)
+        if exchange is None:
+            request = Request("-", "/", id=f"{getrandbits(128):032x}", scheme=self._scheme, client=self._hop.peer)
+            exchange = Exchange(request, self)
+        self._exchange = exchange
+        self._adapter.refuse(exchange, error)
 
     # Reading bodies.
 
-    def _take_body(self, request: Request, fields: RequestFields) -> None:
+    def _take_body(self, exchange: Exchange, fields: RequestFields) -> bool:
         """Take the body that follows a head: as bytes if it is here already, else as a stream.
+
+        Returns:
+            Whether it is in order so far; if it is not, the exchange is refused.
+        """
+        length = fields.content_length
+        if length is not None and length <= len(self._received) and length <= self._adapter.max_request_size:
+            exchange.request.body, self._received = self._received[:length], self._received[length:]
+            return True
+        try:
+            self._begin_body(exchange.request, fields)
+        except GatewayError as error:
+            self._refuse(error, exchange)
+            return False
+        return True
+
+    def _begin_body(self, request: Request, fields: RequestFields) -> None:
+        """Begin to read a body that is not here whole, or is chunked.
 
         Raises:
             GatewayError: If it is refused.
         """
         length = fields.content_length
         self._body_bytes = 0
-        if fields.is_chunked:
+        if length is None:
             self._decoder = ChunkedDecoder(self._adapter.max_header_bytes, self._adapter.max_headers)
-        elif length is None:
-            return
         elif length > self._adapter.max_request_size:
             raise self._too_large_body()
-        elif length <= len(self._received):
-            request.body, self._received = self._received[:length], self._received[length:]
-            return
         else:
             self._decoder, self._remaining = None, length
         received, self._received = self._received, b""
@@ -714,10 +742,6 @@ class ClientConnection(asyncio.Protocol):
             response.tunnel.write(self._received)
         self._resume_reading()
         response.tunnel.attach(tunnel)
-
-
-def _new_id() -> str:
-    return f"{getrandbits(128):032x}"
 
 
 def _malformed(error: Malformed) -> GatewayError:

@@ -117,7 +117,7 @@ class BackendHttpConfig(Config):
     """HTTP towards services."""
 
     max_idle_conns: int = Field(
-        default=1024, description="The most idle connections of a worker, over all instances.", ge=0
+        default=16384, description="The most idle connections of a worker, over all instances.", ge=0
     )
     max_idle_conns_per_host: int = Field(default=256, description="The most idle connections to one instance.", ge=0)
     max_conns_per_host: int = Field(

@@ -110,8 +110,7 @@ class HttpConnector:
         config = self.config
         self._open_count += change
         # As long as all connections together are no more than may be idle, nobody has to count the idle ones.
-        most = min(config.max_idle_conns, config.max_idle_conns_per_host)
-        self.is_crowded = not config.keep_alive or self._is_closing or self._open_count > most
+        self.is_crowded = not config.keep_alive or self._is_closing or self._open_count > config.max_idle_conns
 
     async def connect(self, pool: InstancePool) -> ServiceConnection:
         """Open a connection for ``pool``.

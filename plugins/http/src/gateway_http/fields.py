@@ -17,6 +17,7 @@ __all__ = [
     "END_OF_HEAD",
     "HOP_BY_HOP",
     "IDEMPOTENT_METHODS",
+    "KEEP_ALIVE",
     "METHODS",
     "STATUS_LINES",
     "UNTRAILED",
@@ -34,6 +35,9 @@ Pairs = list[tuple[bytes, bytes]]
 """Fields as ``(lower-case name, value)``."""
 
 END_OF_HEAD = b"\r\n\r\n"
+
+KEEP_ALIVE = frozenset({b"keep-alive"})
+"""The options of most ``Connection`` fields."""
 
 HOP_BY_HOP = frozenset(
     {
@@ -161,4 +165,7 @@ def cut_fields(section: bytes, special: Container[bytes]) -> tuple[Pairs, Pairs]
 
 def nominated(value: bytes) -> frozenset[bytes]:
     """Return the options of a ``Connection`` field, which are names of fields too (RFC 9110 section 7.6.1)."""
-    return frozenset(option.strip() for option in value.lower().split(b",")) - {b""}
+    value = value.lower()
+    if value == b"keep-alive":
+        return KEEP_ALIVE  # what most of them say
+    return frozenset(option.strip() for option in value.split(b",")) - {b""}

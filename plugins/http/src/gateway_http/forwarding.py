@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from gateway import Forwarding, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from gateway_http.fields import Pairs
 
 __all__ = ["FORWARDING_FIELDS", "UNKNOWN", "Hop", "TrustedProxies"]
 
@@ -79,7 +78,14 @@ class Hop:
         self._has_forwarded = has_forwarded
         self._via = via
 
-    def origin(self, host: bytes, inbound: Pairs, *, http_version: str = "1.1", takes_trailers: bool = False) -> Origin:
+    def origin(
+        self,
+        host: bytes,
+        inbound: Sequence[tuple[bytes, bytes]],
+        *,
+        http_version: str = "1.1",
+        takes_trailers: bool = False,
+    ) -> Origin:
         """Return where a request came from.
 
         Args:
@@ -126,7 +132,7 @@ class Hop:
         return client
 
 
-def _by_name(pairs: Pairs) -> dict[bytes, list[bytes]]:
+def _by_name(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
     values: dict[bytes, list[bytes]] = {}
     for name, value in pairs:
         values.setdefault(name, []).append(value)

@@ -40,6 +40,7 @@ class InstancePool:
         "_connections",
         "_connector",
         "_idle_timeout_s",
+        "_max_idle",
         "_opening",
         "_waiting",
         "idle",
@@ -54,6 +55,7 @@ class InstancePool:
         self.outbox = connector.outbox
         self.max_response_header_bytes = connector.config.max_response_header_bytes
         self.idle: list[ServiceConnection] = []
+        self._max_idle = connector.config.max_idle_conns_per_host
         self._idle_timeout_s = connector.config.idle_conn_timeout or math.inf
         self._connections: set[ServiceConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -107,7 +109,7 @@ class InstancePool:
 
     def take_back(self, connection: ServiceConnection) -> None:
         """Give a connection that is free to whoever waits, else keep it, else close it."""
-        if self._waiting or self._connector.is_crowded:
+        if self._waiting or self._connector.is_crowded or len(self.idle) >= self._max_idle:
             while self._waiting:
                 waiter = self._waiting.popleft()
                 if not waiter.is_done:

@@ -8,11 +8,11 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
-from gateway_http.fields import HOP_BY_HOP, check_request_fields, cut_fields, nominated
+from gateway_http.fields import HOP_BY_HOP, KEEP_ALIVE, check_request_fields, cut_fields, nominated
 from gateway_http.forwarding import FORWARDING_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from gateway import Origin
     from gateway_http.fields import Pairs
@@ -22,7 +22,6 @@ __all__ = ["NO_FIELDS", "RequestFields", "is_authority", "read_request_fields"]
 MAX_PORT = 65535
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]*|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=@:-]{1,128}")
-_KEEP_ALIVE = frozenset({b"keep-alive"})
 _KEPT = frozenset({b"host", b"via", b"authorization", b"content-type", b"cookie", b"max-forwards"})
 """Fields that a client cannot have removed by nominating them: what they carry must reach the service."""
 
@@ -34,9 +33,10 @@ class RequestFields:
         section: Its bytes.
         pairs: What goes on to the service, with ``host`` first: end-to-end fields that nothing else here stands for.
         origin: Where the requests of this connection that have this section come from; the connection's own.
-        is_plain: Whether it says nothing that needs a closer look: one good host, no body, no close.
+        is_plain: Whether it says nothing that needs a closer look: one good host, and nothing about the connection.
         host: The ``Host`` field; ``None`` if there is none.
-        content_length: How long the body is, or ``None``.
+        has_body: Whether a body follows.
+        content_length: How long it is, or ``None``.
         is_chunked: Whether the body is chunked.
         options: The options of ``Connection``.
         expects_continue: Whether the client waits for 100 before it sends the body.
@@ -47,42 +47,28 @@ class RequestFields:
         fault: Why such a request is refused, or ``None``.
     """
 
-    __slots__ = (
-        "content_length",
-        "expects_continue",
-        "fault",
-        "forwarding",
-        "host",
-        "is_chunked",
-        "is_plain",
-        "options",
-        "origin",
-        "pairs",
-        "request_id",
-        "section",
-        "takes_trailers",
-        "upgrade",
-    )
-
+    # Most sections say little: defaults in the class spare setting them.
     origin: Origin
+    is_plain = True
+    host: bytes | None = None
+    has_body = False
+    content_length: int | None = None
+    is_chunked = False
+    options: frozenset[bytes] = frozenset()
+    expects_continue = False
+    request_id: str | None = None
+    upgrade: str | None = None
+    takes_trailers = False
+    forwarding: Sequence[tuple[bytes, bytes]] = ()
+    fault: GatewayError | None = None
 
     def __init__(self, section: bytes, pairs: Pairs) -> None:
         self.section = section
         self.pairs = pairs
-        self.is_plain = True
-        self.host: bytes | None = None
-        self.content_length: int | None = None
-        self.is_chunked = False
-        self.options: frozenset[bytes] = frozenset()
-        self.expects_continue = False
-        self.request_id: str | None = None
-        self.upgrade: str | None = None
-        self.takes_trailers = False
-        self.forwarding: Pairs = []
-        self.fault: GatewayError | None = None
 
     def refuse(self, error_type: ErrorType, message: str) -> None:
         """Note a fault; what was wrong first is what is answered."""
+        self.is_plain = False
         if self.fault is None:
             self.fault = GatewayError(error_type, message)
 
@@ -108,12 +94,12 @@ def read_request_fields(section: bytes, max_fields: int) -> RequestFields:
         fields.refuse(ErrorType.HEADERS_TOO_LARGE, "the request has too many header fields")
     for name, value in special:
         _READERS[name](fields, name, value)
-    if dropped := fields.options - _KEPT:
+    if not fields.is_plain and (dropped := fields.options - _KEPT):
         fields.pairs = [pair for pair in fields.pairs if pair[0] not in dropped]
-    if fields.host is not None:
-        fields.pairs.insert(0, (b"host", fields.host))
-    if fields.host is None or fields.fault is not None:
+    if fields.host is None:
         fields.is_plain = False
+    else:
+        fields.pairs.insert(0, (b"host", fields.host))
     return fields
 
 
@@ -143,7 +129,7 @@ def _read_host(fields: RequestFields, _name: bytes, value: bytes) -> None:
 
 
 def _read_content_length(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.is_plain = False
+    fields.has_body = True
     # The parser took no other than one number for it; int() alone would take "+1" and "1_0".
     if value.isdigit() and fields.content_length is None:
         fields.content_length = int(value)
@@ -152,50 +138,40 @@ def _read_content_length(fields: RequestFields, _name: bytes, value: bytes) -> N
 
 
 def _read_transfer_encoding(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.is_plain = False
     if value.lower() != b"chunked" or fields.is_chunked:
         fields.refuse(ErrorType.NOT_IMPLEMENTED, "only the chunked transfer coding is supported")
-    fields.is_chunked = True
+    fields.has_body = fields.is_chunked = True
 
 
 def _read_connection(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.options |= nominated(value)
-    if fields.options != _KEEP_ALIVE:
+    options = nominated(value)
+    if options != KEEP_ALIVE:
         fields.is_plain = False
+    fields.options |= options
 
 
 def _read_expect(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.is_plain = False
     # Any other expectation ends here: services disagree on what a garbled one means, and none is registered.
     fields.expects_continue = value.lower() == b"100-continue"
 
 
 def _read_request_id(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.is_plain = False
     # Two of them name no request.
     is_usable = fields.request_id is None and _REQUEST_ID.fullmatch(value)
     fields.request_id = value.decode("ascii") if is_usable else ""
 
 
 def _read_forwarding(fields: RequestFields, name: bytes, value: bytes) -> None:
-    fields.is_plain = False
-    fields.forwarding.append((name, value))
+    fields.forwarding = [*fields.forwarding, (name, value)]
 
 
 def _read_upgrade(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.is_plain = False
     if fields.upgrade is None:
         fields.upgrade = value.partition(b",")[0].strip().lower().decode("latin-1")
 
 
 def _read_te(fields: RequestFields, _name: bytes, value: bytes) -> None:
-    fields.is_plain = False
     fields.takes_trailers |= b"trailers" in nominated(value)
-
-
-def _read_max_forwards(fields: RequestFields, name: bytes, value: bytes) -> None:
-    fields.is_plain = False
-    fields.pairs.append((name, value))
 
 
 def _drop(fields: RequestFields, name: bytes, value: bytes) -> None:
@@ -217,7 +193,6 @@ _SPECIAL: dict[bytes, Callable[[RequestFields, bytes, bytes], None]] = {
     b"content-length": _read_content_length,
     b"expect": _read_expect,
     b"host": _read_host,
-    b"max-forwards": _read_max_forwards,
     b"te": _read_te,
     b"transfer-encoding": _read_transfer_encoding,
     b"upgrade": _read_upgrade,

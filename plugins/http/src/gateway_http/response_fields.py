@@ -6,7 +6,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from gateway_http.fields import HOP_BY_HOP, Malformed, check_response_fields, cut_fields, nominated
+from gateway_http.fields import HOP_BY_HOP, KEEP_ALIVE, Malformed, check_response_fields, cut_fields, nominated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["NO_FIELDS", "ORDINARY_STATUSES", "ResponseFields", "read_response_fields", "read_status_line"]
 
 _LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
-_KEEP_ALIVE = frozenset({b"keep-alive"})
 _TIMEOUT = re.compile(rb"(?:^|[,; \t])timeout=([0-9]{1,6})(?:$|[,; \t])", re.IGNORECASE)
 
 ORDINARY_STATUSES = {
@@ -41,26 +40,17 @@ class ResponseFields:
         keep_alive_s: How long the service says it keeps the connection, or ``None``.
     """
 
-    __slots__ = (
-        "content_length",
-        "is_chunked",
-        "is_plain",
-        "keep_alive_s",
-        "options",
-        "pairs",
-        "section",
-        "upgrade",
-    )
+    # Most sections say little: defaults in the class spare setting them.
+    is_plain = True
+    content_length: int | None = None
+    is_chunked = False
+    options: frozenset[bytes] = frozenset()
+    upgrade: frozenset[bytes] = frozenset()
+    keep_alive_s: int | None = None
 
     def __init__(self, section: bytes, pairs: Pairs) -> None:
         self.section = section
         self.pairs = pairs
-        self.is_plain = True
-        self.content_length: int | None = None
-        self.is_chunked = False
-        self.options: frozenset[bytes] = frozenset()
-        self.upgrade: frozenset[bytes] = frozenset()
-        self.keep_alive_s: int | None = None
 
 
 NO_FIELDS = ResponseFields(b"", [])
@@ -93,9 +83,9 @@ def read_response_fields(section: bytes) -> ResponseFields:
     fields = ResponseFields(section, ordinary)
     for name, value in special:
         _READERS[name](fields, value)
-    if fields.options:
+    if not fields.is_plain:
         fields.pairs = [pair for pair in fields.pairs if pair[0] not in fields.options]
-    if fields.content_length is None:
+    elif fields.content_length is None:
         fields.is_plain = False
     return fields
 
@@ -114,9 +104,10 @@ def _read_transfer_encoding(fields: ResponseFields, value: bytes) -> None:
 
 
 def _read_connection(fields: ResponseFields, value: bytes) -> None:
-    fields.options |= nominated(value)
-    if fields.options != _KEEP_ALIVE:
+    options = nominated(value)
+    if options != KEEP_ALIVE:
         fields.is_plain = False
+    fields.options |= options
 
 
 def _read_keep_alive(fields: ResponseFields, value: bytes) -> None:

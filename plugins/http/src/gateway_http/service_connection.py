@@ -79,6 +79,7 @@ class ServiceConnection(asyncio.Protocol):
         "_interim_responses",
         "_is_chunking",
         "_is_reading_paused",
+        "_max_head_bytes",
         "_outbox",
         "_pool",
         "_received",
@@ -97,6 +98,7 @@ class ServiceConnection(asyncio.Protocol):
         # Per connection.
         self._pool = pool
         self._outbox = pool.outbox
+        self._max_head_bytes = pool.max_response_header_bytes
         self._fields = NO_FIELDS
         self._is_reading_paused = False
         self.is_fresh = True
@@ -238,17 +240,26 @@ class ServiceConnection(asyncio.Protocol):
             return
         beginning = data.find(b"\r\n") + 2
         end = data.find(END_OF_HEAD) + 4
-        fields = self._fields
         status = ORDINARY_STATUSES.get(data[: beginning - 2])
+        if status is None or not beginning < end <= self._max_head_bytes or self._received:
+            self._receive_head(self._received + data)
+            return
+        section = data[beginning:end]
+        fields = self._fields
+        if section != fields.section:
+            try:
+                fields = self._read_fields(section)
+            except Malformed as error:
+                self._fail(_malformed(error))
+                return
         if (
-            status is None
-            or data[beginning:end] != fields.section
+            not fields.is_plain
             or len(data) - end != fields.content_length
             or exchange.request.method == "HEAD"
             or self._request_body is not None
-            or self._received
         ):
-            self._receive_head(self._received + data)
+            self._can_stay = b"close" not in fields.options
+            self._begin_response(status, fields, data[end:])
             return
         # The constructors' keyword arguments cost more than all of this: set the attributes instead.
         response = Response.__new__(Response)
@@ -259,6 +270,7 @@ class ServiceConnection(asyncio.Protocol):
         response.tunnel = None
         self._waiter = self._exchange = None
         self.is_fresh = False
+        self._interim_responses = 0
         self._pool.take_back(self)
         waiter.set_result(response)
 
@@ -311,7 +323,7 @@ class ServiceConnection(asyncio.Protocol):
                     return
                 status, is_old, fields = self._read_head(head)
             except Malformed as error:
-                self._fail(_bad_gateway(f"sent a malformed response: {error}"))
+                self._fail(_malformed(error))
                 return
             if status == SWITCHING_PROTOCOLS:
                 self._switch(fields, data)
@@ -332,7 +344,7 @@ class ServiceConnection(asyncio.Protocol):
             Malformed: If it is too large, or in no order however it goes on.
         """
         end = data.find(END_OF_HEAD)
-        if (end if end >= 0 else len(data)) > self._pool.max_response_header_bytes:
+        if (end if end >= 0 else len(data)) > self._max_head_bytes:
             raise Malformed("the head is too large")
         if end >= 0:
             return data[: end + 4], data[end + 4 :]
@@ -396,7 +408,7 @@ class ServiceConnection(asyncio.Protocol):
                 pairs.append((b"content-length", b"%d" % fields.content_length))
             self._remaining = 0
         elif fields.is_chunked:
-            limit = self._pool.max_response_header_bytes
+            limit = self._max_head_bytes
             self._decoder = ChunkedDecoder(limit, limit)
         try:
             content, is_complete = self._decode(data)
@@ -536,6 +548,10 @@ class ServiceConnection(asyncio.Protocol):
 
 def _with_host(pairs: Pairs, authority: str) -> Pairs:
     return [(b"host", authority.encode("ascii")), *(pair for pair in pairs if pair[0] != b"host")]
+
+
+def _malformed(error: Malformed) -> GatewayError:
+    return _bad_gateway(f"sent a malformed response: {error}")
 
 
 def _bad_gateway(what: str) -> GatewayError:
