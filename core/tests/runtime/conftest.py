@@ -7,7 +7,6 @@ import contextlib
 import sys
 import types
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ from gateway.interfaces import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gateway.config import Configuration
 
@@ -53,7 +53,7 @@ class ConnectorConfig(Config):
 
 
 class FixedConfig(Config):
-    services: dict[str, list[int]] = {}
+    services: dict[str, list[int]] = {}  # noqa: RUF012 - a stand-in, made anew for each test
 
 
 class NamedConfig(Config):
@@ -311,7 +311,7 @@ def until():
 
     async def wait(is_so: Callable[[], object], timeout_s: float = 5.0) -> None:
         async with asyncio.timeout(timeout_s):
-            while not is_so():
+            while not is_so():  # noqa: ASYNC110 - waits for what other code does, which sets no event
                 await asyncio.sleep(0.005)
 
     return wait

@@ -146,8 +146,8 @@ async def test_one_task_enters_and_exits(store):
             self.group = asyncio.TaskGroup()
             await self.group.__aenter__()
 
-        async def __aexit__(self, *error: Any) -> None:
-            await self.group.__aexit__(*error)
+        async def __aexit__(self, *error: object) -> None:
+            await self.group.__aexit__(*error)  # type: ignore[arg-type]  # handed on as they came
             self.notes.append("exited")
 
     component = await entered(store, configured(build=Grouped))
@@ -256,7 +256,7 @@ async def test_a_component_that_takes_too_long_is_given_up(store, monkeypatch):
 
 async def test_one_that_fails_while_it_stops_is_logged(store, caplog):
     class Broken(Thing):
-        async def __aexit__(self, *error: Any) -> None:
+        async def __aexit__(self, *error: object) -> None:
             raise OSError("still busy")
 
     await store.release(await entered(store, configured(build=Broken)))
@@ -268,7 +268,7 @@ async def test_one_that_does_not_stop_is_cancelled(store, monkeypatch, caplog):
     notes: list[str] = []
 
     class Slow(Thing):
-        async def __aexit__(self, *error: Any) -> None:
+        async def __aexit__(self, *error: object) -> None:
             try:
                 await asyncio.Event().wait()
             finally:
@@ -289,8 +289,8 @@ async def test_one_that_breaks_down_in_between_is_logged_then(store, caplog):
         async def fail(self) -> None:
             raise OSError("broken pipe")
 
-        async def __aexit__(self, *error: Any) -> None:
-            await self.group.__aexit__(*error)
+        async def __aexit__(self, *error: object) -> None:
+            await self.group.__aexit__(*error)  # type: ignore[arg-type]  # handed on as they came
 
     component = await entered(store, configured(build=Grouped))
     for _ in range(5):

@@ -36,7 +36,7 @@ async def test_paths_are_relative_to_the_configuration(surroundings):
     surroundings.folder = Path("/etc/gateway")
     assert context(surroundings).resolve("keys/a.pem") == Path("/etc/gateway/keys/a.pem")
     assert context(surroundings).resolve("/a.pem") == Path("/a.pem")
-    assert context(surroundings).resolve("~/a.pem") == Path("~/a.pem").expanduser()
+    assert context(surroundings).resolve("~/a.pem") == Path("~/a.pem").expanduser()  # noqa: ASYNC240 - nothing else runs on this loop
 
 
 async def test_what_is_kept_outlives_the_component(surroundings):

@@ -139,7 +139,7 @@ async def test_whoever_was_accepted_when_it_is_closed_is_served(listeners):
         await asyncio.sleep(0)
         await listeners.close()
         await asyncio.sleep(0.01)
-        client.setblocking(False)
+        client.setblocking(False)  # noqa: FBT003 - positional only
         answer = client.recv(100)
     assert answer in (b"one", b"")
 
@@ -238,7 +238,7 @@ async def test_a_listener_that_cannot_be_served_closes_its_socket(listeners):
 
     nonsense: Any = True
     with pytest.raises(TypeError):
-        await Listeners(obtain).prepare([(Adapter("one"), Listener(host="127.0.0.1", port=0, tls=nonsense))])
+        await Listeners(obtain).prepare([(Adapter("one"), Listener(host="127.0.0.1", port=0, tls=nonsense))])  # type: ignore[list-item]  # the part of an adapter that is asked for
     assert opened[0].fileno() == -1
 
 

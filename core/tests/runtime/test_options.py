@@ -20,7 +20,9 @@ def options(kit, tmp_path, monkeypatch):
     path = tmp_path / "gateway.yaml"
     path.write_text(FILE)
     plugin = tmp_path / "kit_file.py"
-    plugin.write_text("import gateway_kit\nfor _name, _offer in vars(gateway_kit).items():\n    globals()[_name] = _offer\n")
+    plugin.write_text(
+        "import gateway_kit\nfor _name, _offer in vars(gateway_kit).items():\n    globals()[_name] = _offer\n"
+    )
     monkeypatch.setattr("gateway.pluginhost.host.installed_candidates", lambda points=None: [])
     return RunOptions(path=path, plugin_files=[plugin])
 

@@ -107,7 +107,7 @@ async def test_one_crash_cancels_nobody_else(supervisor, sleeps):
 
 async def test_every_change_is_told(sleeps):
     told: list[list[bool]] = []
-    supervisor = Supervisor(lambda: told.append([each.is_restarting for each in supervisor.reports()]), sleep=sleeps)
+    supervisor = Supervisor(lambda: told.append([each.is_restarting for each in supervisor.reports()]), sleep=sleeps)  # type: ignore[attr-defined]  # the fixture of that name is meant
     done = asyncio.Event()
     task = supervisor.start("watch", crashing(1, done=done))
     await asyncio.wait_for(done.wait(), 5)

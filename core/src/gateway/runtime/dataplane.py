@@ -194,12 +194,12 @@ class DataPlane:
         await self.discard()
         adapters = self._adapters()
         for adapter in adapters:
-            adapter.drain()
+            _contained(adapter.drain)
         await self._until(lambda: self._is_hurried or not self.connections(), timeout_s)
         if open_connections := self.connections():
             logger.warning("%d connections did not finish in time and are cut", open_connections)
         for adapter in adapters:
-            adapter.close()
+            _contained(adapter.close)
         await self._until(lambda: not self.connections() and not self.in_flight(), CUT_TIMEOUT_S)
         self._deadlines.stop()
         generations = self._generations()
@@ -217,3 +217,11 @@ class DataPlane:
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         while not is_so() and asyncio.get_running_loop().time() < deadline_s:  # noqa: ASYNC110 - see above
             await asyncio.sleep(POLL_S)
+
+
+def _contained(tell: Callable[[], None]) -> None:
+    """Tell an adapter something; its failure must not keep the rest from stopping."""
+    try:
+        tell()
+    except Exception:
+        logger.exception("an adapter failed when it was told to stop")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.config import Configuration, Configured, ConfiguredRule
     from gateway.exchange import Exchange, Handler, Request, Response
     from gateway.interfaces import Adapter, Connector, Listener
+    from gateway.pluginhost import PluginHost
     from gateway.runtime.components import Component, ComponentStore
     from gateway.services import Service
 
@@ -92,6 +93,7 @@ class Generation:
         self._problems: dict[str, Problem] = {}
         self._is_idle = asyncio.Event()
         self._is_retired = False
+        self._blame = _blamer(configuration.host)
         self._containment = Containment(self._blame, configuration.gateway.errors.upstream_timeout_status)
         self._observers = Observers(self._instances(configuration.observers), self._blame)
         self._connectors = self._connectors_by_protocol()
@@ -363,9 +365,15 @@ class Generation:
         for problem in problems:
             self._problems.setdefault(str(problem), problem)
 
-    def _blame(self, traceback: TracebackType | None) -> str | None:
-        plugin = self.configuration.host.blame(traceback)
+
+def _blamer(host: PluginHost) -> Callable[[TracebackType | None], str | None]:
+    """Return what names the plugin whose code a traceback ends in. It does not hold the generation."""
+
+    def blame(traceback: TracebackType | None) -> str | None:
+        plugin = host.blame(traceback)
         return plugin.name if plugin is not None else None
+
+    return blame
 
 
 def _missed(miss: Miss) -> GatewayError:

@@ -49,7 +49,11 @@ def bind(address: Address, *, backlog: int = 2048, reuse_port: bool = False) -> 
     host, port = address
     if not 0 <= port <= MAX_PORT:  # getaddrinfo would take the remainder
         raise ConfigurationError(
-            [Problem(f"cannot listen on {_text(address)}: a port is a number from 0 to {MAX_PORT}; choose one of these")]
+            [
+                Problem(
+                    f"cannot listen on {_text(address)}: a port is a number from 0 to {MAX_PORT}; choose one of these"
+                )
+            ]
         )
     try:
         family, kind, protocol, _, target = socket.getaddrinfo(

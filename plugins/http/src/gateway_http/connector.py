@@ -99,12 +99,10 @@ class HttpConnector:
     def has_room(self, idle_in_pool: int) -> bool:
         """Tell whether one more idle connection is wanted where there are ``idle_in_pool``."""
         config = self.config
-        return (
-            config.keep_alive
-            and not self._is_closing
-            and idle_in_pool < config.max_idle_conns_per_host
-            and sum(len(pool.idle) for pool in self._pools.values()) < config.max_idle_conns
-        )
+        if not config.keep_alive or self._is_closing or idle_in_pool >= config.max_idle_conns_per_host:
+            return False
+        # Where there are too many of all, each pool has its share: nobody has to count them, and none takes all.
+        return not self.is_crowded or idle_in_pool < config.max_idle_conns // len(self._pools)
 
     def _count(self, change: int) -> None:
         config = self.config
