@@ -68,6 +68,8 @@ class GatewayError(Exception):
         detail: The text for the log; ``None`` repeats ``message``.
         headers: Response fields that go with the refusal, such as ``(b"allow", b"GET")``.
         plugin: The name of the plugin that refused; ``None`` for the core.
+        is_unsent: Whether the instance saw nothing of the request, so that another may be asked, whatever the method
+            (RFC 9110 section 9.2.2); for connectors.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class GatewayError(Exception):
         detail: str | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
         plugin: str | None = None,
+        is_unsent: bool = False,
     ) -> None:
         super().__init__(detail or message)
         self.type = error_type
@@ -85,6 +88,7 @@ class GatewayError(Exception):
         self.detail = detail or message
         self.headers = tuple(headers)
         self.plugin = plugin
+        self.is_unsent = is_unsent
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args, self.__dict__)

@@ -186,9 +186,11 @@ class ControlPlane:
 
     async def stop(self) -> None:
         """End discovery, health checks and admin endpoints."""
+        await self.supervisor.stop()
+        # What was found stays in the directory: nobody is left to be told that it is gone.
+        self._watches.clear()
         held, self._held = self._held, []
         await self._release_all(held)
-        await self.supervisor.stop()
         self._deadlines.stop()
 
     async def _apply(self, configuration: Configuration) -> None:

@@ -187,14 +187,17 @@ class WorkerPool:
     def _spawn(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            slot.process = subprocess.Popen(  # noqa: S603 - this interpreter and this module
-                [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno()), str(slot.number)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                # The terminal's Ctrl-C is for the control plane, which then drains the workers.
-                start_new_session=True,
-            )
-        process = slot.process
+            try:
+                slot.process = subprocess.Popen(  # noqa: S603 - this interpreter and this module
+                    [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno()), str(slot.number)],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    # The terminal's Ctrl-C is for the control plane, which then drains the workers.
+                    start_new_session=True,
+                )
+            except OSError:
+                ours.close()
+                raise
         slot.started_s = time.monotonic()
         slot.work = ()
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -203,7 +206,7 @@ class WorkerPool:
             "mark": self._mark,
             "work": lambda reports: self._take_work(slot, reports),
         }
-        slot.channel = Channel(ours, handlers, lambda: self._lost(slot, process))
+        channel = slot.channel = Channel(ours, handlers, lambda: self._lost(slot, channel))
 
     async def _prepare(self, slot: _Slot, options: RunOptions) -> None:
         """Have a worker prepare, started first if there is none; if it dies, another one is given the same."""
@@ -235,8 +238,8 @@ class WorkerPool:
             raise ChannelClosed(f"worker {slot.number} is gone")
         return await slot.channel.call(name, *arguments)
 
-    def _lost(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
-        if slot.process is process:
+    def _lost(self, slot: _Slot, channel: Channel) -> None:
+        if slot.channel is channel:
             slot.channel = None
         if not self._is_stopping and not slot.is_being_replaced:
             slot.is_being_replaced = True
@@ -247,7 +250,8 @@ class WorkerPool:
     async def _replace(self, slot: _Slot) -> None:
         """Start a worker again until it serves; not before the very first configuration is served by any."""
         try:
-            await self._bury(slot)
+            if slot.channel is None:
+                await self._bury(slot)
             while slot.channel is None and self._current is not None:
                 if time.monotonic() - slot.started_s > STEADY_AFTER_S:
                     slot.delay_s = FIRST_DELAY_S

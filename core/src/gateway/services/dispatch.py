@@ -27,6 +27,8 @@ __all__ = ["build_dispatch"]
 
 logger = logging.getLogger("gateway.services")
 
+MAX_INSTANCES_ASKED = 3
+"""How many instances that cannot be reached a request tries before it is refused; nginx tries all, which adds up."""
 LATENCY_DECAY = 0.1
 """The share of a new measurement in ``Instance.latency_s``; the seed's value for its response-time balancer."""
 
@@ -75,6 +77,9 @@ def build_dispatch(
             if report is not None:
                 duration_s = clock() - started_s
                 report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
+            if _may_ask_another(error, exchange, len(instances)):
+                exchange.excluded = (*exchange.excluded, instance)
+                return await dispatch(exchange)
             raise
         duration_s = clock() - started_s
         instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
@@ -89,6 +94,12 @@ def build_dispatch(
         return response
 
     return dispatch
+
+
+def _may_ask_another(error: BaseException, exchange: Exchange, instances: int) -> bool:
+    """Tell whether the request can go to another instance: this one saw nothing of it, and others remain."""
+    tried = len(exchange.excluded) + 1
+    return isinstance(error, GatewayError) and error.is_unsent and tried < min(instances, MAX_INSTANCES_ASKED)
 
 
 def _opener(connector: Connector) -> Open:

@@ -251,6 +251,8 @@ class ClientConnection(asyncio.Protocol):
             self._begin(data[: end + 4])
         elif data:
             self._wait_for_head(data)
+        else:
+            self._received = b""
 
     def _wait_for_head(self, data: bytes) -> None:
         """Keep the beginning of a head, unless it is refused however it goes on."""

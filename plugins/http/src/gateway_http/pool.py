@@ -177,6 +177,7 @@ class InstancePool:
                     ErrorType.BAD_GATEWAY,
                     "the service cannot be reached",
                     detail=f"{self.label} cannot be reached: {type(error).__name__}: {error}",
+                    is_unsent=True,
                 )
             )
         except asyncio.CancelledError:

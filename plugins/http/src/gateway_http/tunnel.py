@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ class ClientTunnel(_End):
         tunnel: The service's side.
 
     Attributes:
-        deadline_s: Never: a tunnel may rest as long as its ends like.
+        deadline_s: When it is given up. A tunnel may rest as long as its ends like; but once one of them has ended,
+            who looks like that may be gone, and the other one may not rest longer than a connection may.
     """
-
-    deadline_s = math.inf
 
     def __init__(self, adapter: HttpAdapter, transport: asyncio.Transport, exchange: Exchange, tunnel: Tunnel) -> None:
         super().__init__(transport)
@@ -74,6 +74,8 @@ class ClientTunnel(_End):
         self._exchange = exchange
         self._tunnel = tunnel
         self._sent_bytes = 0
+        self._is_half_closed = False
+        self.deadline_s = math.inf
 
     def drain(self) -> None:
         """Go on: nobody but its ends knows when a tunnel is idle."""
@@ -83,16 +85,27 @@ class ClientTunnel(_End):
         self._transport.abort()
 
     def deadline_passed(self) -> None:
-        """Is not called."""
+        """Cut it: one end is gone, and the other one does nothing."""
+        self._transport.abort()
+
+    def _half_close(self) -> None:
+        self._is_half_closed = True
+        self._extend()
+
+    def _extend(self) -> None:
+        self.deadline_s = time.monotonic() + self._adapter.idle_timeout_s
 
     # asyncio's side.
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
+        if self._is_half_closed:
+            self._extend()
         self._tunnel.write(data)
 
     def eof_received(self) -> bool:
         """They send no more; returns whether this side stays open."""
+        self._half_close()
         self._tunnel.write_eof()
         return self._note_end()
 
@@ -115,12 +128,15 @@ class ClientTunnel(_End):
 
     def tunnel_data(self, data: bytes) -> None:
         """Send to the client."""
+        if self._is_half_closed:
+            self._extend()
         if not self._is_lost:
             self._sent_bytes += len(data)
             self._transport.write(data)
 
     def tunnel_eof(self) -> None:
         """The service sends no more."""
+        self._half_close()
         self._end()
 
     def tunnel_lost(self) -> None:
