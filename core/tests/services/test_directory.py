@@ -83,6 +83,20 @@ def test_providers_add_up_and_the_first_decides(directory, endpoint):
     assert [(each.endpoint.port, each.weight) for each in directory.instances("orders")] == [(1, 7), (2, 1)]
 
 
+def test_a_provider_that_takes_over_from_another_changes_nothing(endpoint, caplog):
+    """What a reload does: balancers keep what they know, workers are told nothing, and there is no line to read."""
+    told = []
+    caplog.set_level(logging.INFO, "gateway")
+    directory = ServiceDirectory(changed=lambda service: told.append(service.name))
+    directory.publish("static#1", {"orders": [endpoint(1), endpoint(2)]})
+    available = directory.service("orders").available
+    directory.publish("static#2", {"orders": [endpoint(1), endpoint(2)]})
+    directory.withdraw("static#1")
+    assert directory.service("orders").available is available
+    assert told == ["orders"]
+    assert len(caplog.records) == 1
+
+
 def test_what_a_provider_leaves_out_is_gone(directory, endpoint):
     directory.publish("docker", {"orders": [endpoint(1)], "users": [endpoint(2)]})
     directory.publish("docker", {"users": [endpoint(2)]})

@@ -97,6 +97,61 @@ async def test_a_request_body_that_somebody_read_cannot_be_forwarded(dispatch_to
     assert service.instances[0].in_flight == 0
 
 
+# Another instance, if one saw nothing of the request.
+
+
+class Sparing:
+    """A balancer that avoids what is excluded, as all do."""
+
+    def select(self, instances, exchange):
+        return next((each for each in instances if each not in exchange.excluded), instances[0])
+
+
+def unreachable_but(*ports):
+    asked = []
+
+    class Connector:
+        waits = False
+
+        async def open(self, instance, exchange):
+            asked.append(instance.endpoint.port)
+            if instance.endpoint.port not in ports:
+                raise GatewayError(ErrorType.BAD_GATEWAY, "no", is_unsent=True)
+            return Response()
+
+    return Connector(), asked
+
+
+async def test_if_an_instance_cannot_be_reached_another_one_is_asked(service, dispatch_to, exchange, endpoint):
+    connector, asked = unreachable_but(2)
+    watcher = Watcher()
+    assert (await dispatch_to(connector, watcher, balancer=Sparing())(exchange)).status == 200
+    assert asked == [1, 2]
+    assert exchange.attempts == len(watcher.attempts) == 2
+    assert exchange.instance is service.instances[1]
+    assert in_flight(service) == [0, 0]
+
+
+@pytest.mark.parametrize(("known", "expected"), [(1, 1), (2, 2), (5, 3)])
+async def test_not_all_of_them_are_asked(service, dispatch_to, exchange, endpoint, known, expected):
+    service.publish("static", [endpoint(port) for port in range(1, known + 1)])
+    connector, asked = unreachable_but()
+    with pytest.raises(GatewayError):
+        await dispatch_to(connector, balancer=Sparing())(exchange)
+    assert len(asked) == expected
+    assert not any(in_flight(service))
+
+
+async def test_if_an_instance_saw_something_of_it_no_other_is_asked(service, dispatch_to, connector, exchange):
+    def answer():
+        raise GatewayError(ErrorType.BAD_GATEWAY, "no")
+
+    asked = connector(answer)
+    with pytest.raises(GatewayError):
+        await dispatch_to(asked, balancer=Sparing())(exchange)
+    assert len(asked.asked) == 1
+
+
 # in_flight goes down again, whatever happens.
 
 

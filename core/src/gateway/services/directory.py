@@ -48,8 +48,7 @@ class Service:
             self._published[provider] = endpoints
         else:
             self._published.pop(provider, None)
-        self._rebuild()
-        return True
+        return self._rebuild()
 
     def instance(self, endpoint: Endpoint) -> Instance | None:
         """Return the instance at the place of ``endpoint``, if it is known."""
@@ -64,16 +63,14 @@ class Service:
             self._refused.discard(identity)
         else:
             self._refused.add(identity)
-        self._rebuild()
-        return True
+        return self._rebuild()
 
     def forget_marks(self) -> bool:
         """Forget what health checkers said; returns whether anything changed."""
         if not self._refused:
             return False
         self._refused.clear()
-        self._rebuild()
-        return True
+        return self._rebuild()
 
     def published(self) -> tuple[tuple[Endpoint, ...], frozenset[_Identity]]:
         """Return the endpoints of all instances and what health checkers took out: what workers need."""
@@ -85,21 +82,26 @@ class Service:
         self._refused = set(refused)
         self._rebuild()
 
-    def _rebuild(self) -> None:
+    def _rebuild(self) -> bool:
+        """Work out the instances anew; returns whether anything changed for anybody."""
         known: dict[_Identity, Instance] = {}
-        for endpoints in self._published.values():
-            for endpoint in endpoints:
-                identity = _identity(endpoint)
-                if identity in known:
-                    continue
-                instance = self._by_identity.get(identity) or Instance(self.name, endpoint)
-                instance.endpoint = endpoint
-                instance.is_healthy = endpoint.is_healthy and identity not in self._refused
-                known[identity] = instance
+        has_changed = False
+        for endpoint in (endpoint for endpoints in self._published.values() for endpoint in endpoints):
+            identity = _identity(endpoint)
+            if identity in known:
+                continue
+            instance = known[identity] = self._by_identity.get(identity) or Instance(self.name, endpoint)
+            is_healthy = endpoint.is_healthy and identity not in self._refused
+            has_changed |= instance.endpoint != endpoint or instance.is_healthy != is_healthy
+            instance.endpoint, instance.is_healthy = endpoint, is_healthy
         self._refused &= known.keys()
         self._by_identity = known
-        self.instances = tuple(known.values())
-        self.available = tuple(instance for instance in self.instances if instance.is_healthy)
+        instances = tuple(known.values())
+        if has_changed or instances != self.instances:
+            self.instances = instances
+            self.available = tuple(instance for instance in instances if instance.is_healthy)
+            return True
+        return False
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {len(self.available)} of {len(self.instances)} available>"

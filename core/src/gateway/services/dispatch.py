@@ -33,7 +33,7 @@ LATENCY_DECAY = 0.1
 """The share of a new measurement in ``Instance.latency_s``; the seed's value for its response-time balancer."""
 
 
-def build_dispatch(
+def build_dispatch(  # noqa: C901 - one function, because every request goes through and calls cost
     service: Service,
     balancer: Balancer,
     connectors: Mapping[str, Connector],
@@ -55,45 +55,49 @@ def build_dispatch(
     report = observers.attempt_finished if observers else None
 
     async def dispatch(exchange: Exchange) -> Response:
-        instances = service.available
-        if not instances:
-            raise _nothing_available(service)
-        sent = exchange.request.body
-        if isinstance(sent, Body) and sent.is_consumed:
-            raise RuntimeError("the request body was already consumed; assign what was read to exchange.request.body")
-        instance = select(instances, exchange)
-        connect = open_by_scheme.get(instance.endpoint.scheme)
-        if connect is None:
-            raise _unreachable(service, instance)
-        exchange.instance = instance
-        exchange.attempts += 1
-        instance.in_flight += 1
-        started_s = clock()
-        try:
-            response = await connect(instance, exchange)
-            stream = None if type(response.body) is bytes and response.tunnel is None else _under_way(response)
-        except BaseException as error:
-            _release(instance)
-            if report is not None:
-                duration_s = clock() - started_s
-                report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
-            if _may_ask_another(error, exchange, len(instances)):
+        while True:  # until an instance was reached; not by recursion, which would make a cycle of every route
+            instances = service.available
+            if not instances:
+                raise _nothing_available(service)
+            if type(exchange.request.body) is not bytes:
+                _check_unread(exchange.request.body)
+            instance = select(instances, exchange)
+            connect = open_by_scheme.get(instance.endpoint.scheme)
+            if connect is None:
+                raise _unreachable(service, instance)
+            exchange.instance = instance
+            exchange.attempts += 1
+            instance.in_flight += 1
+            started_s = clock()
+            try:
+                response = await connect(instance, exchange)
+                stream = None if type(response.body) is bytes and response.tunnel is None else _under_way(response)
+            except BaseException as error:
+                _release(instance)
+                if report is not None:
+                    duration_s = clock() - started_s
+                    report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
+                if not _may_ask_another(error, exchange, len(instances)):
+                    raise
                 exchange.excluded = (*exchange.excluded, instance)
-                return await dispatch(exchange)
-            raise
-        duration_s = clock() - started_s
-        instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
-        if stream is None:
-            _release(instance)
-        else:
-            stream.on_close = partial(_release, instance)
-        if report is not None:
-            report(
-                exchange, AttemptRecord(instance=instance, status=response.status, error=None, duration_s=duration_s)
-            )
-        return response
+                continue
+            duration_s = clock() - started_s
+            instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
+            if stream is None:
+                _release(instance)
+            else:
+                stream.on_close = partial(_release, instance)
+            if report is not None:
+                status = response.status
+                report(exchange, AttemptRecord(instance=instance, status=status, error=None, duration_s=duration_s))
+            return response
 
     return dispatch
+
+
+def _check_unread(body: bytes | Body) -> None:
+    if isinstance(body, Body) and body.is_consumed:
+        raise RuntimeError("the request body was already consumed; assign what was read to exchange.request.body")
 
 
 def _may_ask_another(error: BaseException, exchange: Exchange, instances: int) -> bool:
