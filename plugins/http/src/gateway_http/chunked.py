@@ -40,6 +40,7 @@ class ChunkedDecoder:
         max_trailers: The most trailer fields.
 
     Attributes:
+        remaining: How much is still to come of the chunk that has begun.
         is_complete: Whether the body has ended.
         trailers: Its trailer fields, without those that a trailer must not hold; known once it has ended.
         rest: What came behind it.
@@ -52,8 +53,8 @@ class ChunkedDecoder:
         "_max_trailer_bytes",
         "_max_trailers",
         "_received",
-        "_remaining",
         "is_complete",
+        "remaining",
         "rest",
         "trailers",
     )
@@ -65,7 +66,7 @@ class ChunkedDecoder:
         self._max_trailer_bytes = max_trailer_bytes
         self._max_trailers = max_trailers
         self._received = b""
-        self._remaining = 0
+        self.remaining = 0
         self._is_after_data = False
         self._is_in_trailers = False
         self._excess = 0
@@ -82,12 +83,12 @@ class ChunkedDecoder:
         pieces: list[bytes] = []
         at = 0
         while not self._is_in_trailers:
-            if self._remaining:
-                piece = data[at : at + self._remaining]
+            if self.remaining:
+                piece = data[at : at + self.remaining]
                 pieces.append(piece)
                 at += len(piece)
-                self._remaining -= len(piece)
-                if self._remaining:
+                self.remaining -= len(piece)
+                if self.remaining:
                     break
                 self._is_after_data = True
             following = self._read_line(data, at)
@@ -115,12 +116,12 @@ class ChunkedDecoder:
         line = _CHUNK_LINE.fullmatch(data, at, end)
         if line is None:
             raise Malformed("the line before a chunk is malformed")
-        self._remaining = int(line[1], 16)
+        self.remaining = int(line[1], 16)
         # As Go's chunkedReader counts it: 16 bytes and twice its size are what a chunk may cost beside its data.
-        self._excess = max(0, self._excess + (end - at) - 16 - 2 * self._remaining)
+        self._excess = max(0, self._excess + (end - at) - 16 - 2 * self.remaining)
         if self._excess > MAX_EXCESS_BYTES:
             raise Malformed("there is more between the chunks than in them")
-        if not self._remaining:
+        if not self.remaining:
             # The line's own end stays: an empty trailer section is found as two line ends in a row.
             self._is_in_trailers = True
             return end

@@ -505,7 +505,7 @@ class ClientConnection(asyncio.Protocol):
         except TrailersTooLarge as error:
             raise GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request has too many trailer fields") from error
         self._body_bytes += len(content)
-        if self._body_bytes > self._adapter.max_request_size:
+        if self._body_bytes + decoder.remaining > self._adapter.max_request_size:
             raise self._too_large_body()
         self._received = decoder.rest
         return content, decoder.is_complete

@@ -46,7 +46,6 @@ class HttpConnector:
         self._is_closing = False
         self._open_count = 0
         self._pools: dict[Instance, InstancePool] = {}
-        self._default_timeout_s = config.response_header_timeout or math.inf
         # Built now, so that an unreadable certificate stops the start and not a request.
         self._tls = service_context(config.tls, context)
         self._count(0)
@@ -57,8 +56,7 @@ class HttpConnector:
         pool = self._pools.get(instance)
         if pool is None:
             pool = self._pools[instance] = InstancePool(self, instance)
-        timeout_s = exchange.route.timeout_s
-        timeout_s = self._default_timeout_s if timeout_s is None else timeout_s or math.inf
+        timeout_s = exchange.route.timeout_s or math.inf
         connection = pool.idle.pop() if pool.idle else await pool.acquire()
         try:
             return await connection.send(exchange, timeout_s)

@@ -13,9 +13,17 @@ if TYPE_CHECKING:
 
     from gateway_http.fields import Pairs
 
-__all__ = ["NO_FIELDS", "ORDINARY_STATUSES", "ResponseFields", "read_response_fields", "read_status_line"]
+__all__ = [
+    "NO_FIELDS",
+    "ORDINARY_STATUSES",
+    "ResponseFields",
+    "check_beginning_of_line",
+    "read_response_fields",
+    "read_status_line",
+]
 
 _LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [\t -~\x80-\xff]*)?")
+_BEGINNING_OF_LINE = re.compile(rb"[\t -~\x80-\xff]*\r?")
 _TIMEOUT = re.compile(rb"(?:^|[,; \t])timeout=([0-9]{1,6})(?:$|[,; \t])", re.IGNORECASE)
 
 ORDINARY_STATUSES = {
@@ -67,6 +75,16 @@ def read_status_line(line: bytes) -> tuple[int, bool]:
     if found is None:
         raise Malformed("the status line is malformed")
     return int(found[2]), found[1] == b"0"
+
+
+def check_beginning_of_line(line: bytes) -> None:
+    """Refuse at once what will not become a status line, however it goes on.
+
+    Raises:
+        Malformed: If it will not.
+    """
+    if not b"HTTP/1.".startswith(line[:7]) or not _BEGINNING_OF_LINE.fullmatch(line):
+        raise Malformed("the status line is malformed")
 
 
 def read_response_fields(section: bytes) -> ResponseFields:

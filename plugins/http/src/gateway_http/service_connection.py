@@ -24,6 +24,7 @@ from gateway_http.response_fields import (
     NO_FIELDS,
     ORDINARY_STATUSES,
     ResponseFields,
+    check_beginning_of_line,
     read_response_fields,
     read_status_line,
 )
@@ -353,8 +354,8 @@ class ServiceConnection(asyncio.Protocol):
         if end_of_line:
             read_status_line(line)
             check_response_fields(section)
-        elif not b"HTTP/1.".startswith(data[:7]):
-            raise Malformed("the status line is malformed")
+        else:
+            check_beginning_of_line(line)
         return None, b""
 
     def _read_head(self, head: bytes) -> tuple[int, bool, ResponseFields]:
