@@ -212,6 +212,7 @@ class _CoreEndpoints:
                 "instances": [
                     {
                         "id": instance.id,
+                        "scheme": instance.endpoint.scheme,
                         "address": instance.endpoint.address,
                         "port": instance.endpoint.port,
                         "healthy": instance.is_healthy,

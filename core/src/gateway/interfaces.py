@@ -358,7 +358,7 @@ class Adapter(Protocol):
     """The client-facing side of a protocol. The core owns the sockets, the adapter what is spoken over them."""
 
     def listeners(self) -> Sequence[Listener]:
-        """Return the addresses to serve; called once, before the first connection."""
+        """Return the addresses to serve, the same each time; called whenever a configuration is loaded that uses it."""
 
     def connection(self, listener: Listener) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection that was accepted on ``listener``."""

@@ -90,7 +90,9 @@ class Registration:
     Attributes:
         name: Unique among offers of its kind; what the configuration calls it.
         summary: One line for ``gateway plugins``.
-        build: Makes the component: ``build(config, context)``. Synchronous, no I/O, may import heavy dependencies.
+        build: Makes the component: ``build(config, context)``. Synchronous, no I/O, may import heavy dependencies; runs
+            in a thread, without an event loop. It stands for the code: a reload keeps a component whose configuration
+            is equal if ``build`` is the same object, so make it a function of the module, not one that the hook makes.
         config: The model of its configuration.
         path: Its block under ``gateway:``, dotted; ``None`` is ``plugins.<name>``.
         rule_key: The rule's key that overrides the block; ``None`` is ``plugins.<name>`` in the rule.

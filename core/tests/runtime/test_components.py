@@ -254,6 +254,48 @@ async def test_a_component_that_takes_too_long_is_given_up(store, monkeypatch):
     assert notes == ["cancelled"]
 
 
+async def test_a_component_is_not_waited_for_when_nobody_wants_it_any_more(store, until):
+    """The gateway was told to stop while it starts."""
+    notes: list[str] = []
+
+    class Slow(Thing):
+        async def __aenter__(self) -> None:
+            notes.append("begun")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                notes.append("cancelled")
+
+    entering = asyncio.ensure_future(entered(store, configured(build=Slow)))
+    await until(lambda: notes)
+    entering.cancel()
+    await asyncio.wait([entering])
+    async with asyncio.timeout(1):
+        await store.release(store.obtain(configured(build=Slow)))
+    assert notes == ["begun", "cancelled"]
+
+
+async def test_one_that_says_it_is_not_current_any_more_is_built_anew(store):
+    """One that read files may find that they are others now."""
+
+    class Aging(Thing):
+        is_old = False
+
+        def is_current(self) -> bool:
+            return not self.is_old
+
+    what = configured(build=Aging)
+    first = await entered(store, what)
+    assert store.obtain(what) is first
+    first.instance.is_old = True
+    second = await entered(store, what)
+    assert second is not first
+    await store.release(first)
+    assert first.instance.notes == ["entered", "exited"]
+    assert store.obtain(what) is second
+    await store.release(second)
+
+
 async def test_one_that_fails_while_it_stops_is_logged(store, caplog):
     class Broken(Thing):
         async def __aexit__(self, *error: object) -> None:

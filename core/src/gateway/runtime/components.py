@@ -88,6 +88,9 @@ class Component:
                     self._life.cancel()
                     raise self._refusal(f"did not start within {ENTER_TIMEOUT_S:.0f} s") from None
                 raise self._refusal(f"could not start: {type(error).__name__}: {error}") from error
+            except asyncio.CancelledError:
+                self._life.cancel()
+                raise
         self._context.start_background()
 
     async def exit(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.exchange import Response
 from gateway.headers import Headers
 from gateway.interfaces import Endpoint
-from gateway.logs import configure_logging
+from gateway.logs import LogHandler, configure_logging
 from gateway.runtime.channel import Channel, ChannelClosed
 from gateway.runtime.dataplane import DataPlane
 from gateway.runtime.loop import calm_garbage_collector, new_event_loop
@@ -171,7 +171,8 @@ def log_as(number: int, level: str, format: str) -> None:  # noqa: A002 - as the
 
     configure_logging(level, format)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(note)
+        if isinstance(handler, LogHandler):
+            handler.addFilter(note)
 
 
 def main(arguments: list[str]) -> int:

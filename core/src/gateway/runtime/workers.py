@@ -37,7 +37,7 @@ __all__ = ["WorkerPool", "worker_count"]
 logger = logging.getLogger("gateway.runtime")
 
 STEADY_AFTER_S = 30.0
-"""A worker that lived so long is replaced at once when it dies, and not after a growing delay."""
+"""A worker that lived so long is replaced at once when it dies, whatever became of those before it."""
 KILL_AFTER_S = 5.0
 REPORT_TIMEOUT_S = 1.0
 MAX_ADMIN_ANSWER_BYTES = 16 * 1024 * 1024
@@ -59,9 +59,10 @@ class _Slot:
         self.wanted: set[Address] = set()
         self.process: subprocess.Popen[bytes] | None = None
         self.channel: Channel | None = None
-        self.delay_s = FIRST_DELAY_S
+        self.delay_s = 0.0
         self.started_s = 0.0
         self.restarts = 0
+        self.is_new = False
         self.is_being_replaced = False
         self.work: Sequence[WorkReport] = ()
 
@@ -199,6 +200,8 @@ class WorkerPool:
                 ours.close()
                 raise
         slot.started_s = time.monotonic()
+        slot.restarts += self._current is not None
+        slot.is_new = True
         slot.work = ()
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
             "socket": lambda address, backlog: self._socket(slot, address, backlog),
@@ -224,14 +227,20 @@ class WorkerPool:
 
     async def _commit(self, slot: _Slot) -> None:
         try:
-            slot.wanted = set(await self._call(slot, "commit"))
+            await self._serve(slot)
         except (ChannelClosed, TimeoutError) as error:
             # Too late to go back: the others serve it already. It is replaced by one that does, too.
             logger.error("worker %d does not serve the new configuration: %r", slot.number, error)  # noqa: TRY400 - says it all
             if slot.channel is not None:
                 slot.channel.close()
-        else:
-            slot.close_sockets(but=slot.wanted)
+
+    async def _serve(self, slot: _Slot) -> None:
+        """Have a worker serve what it prepared."""
+        slot.wanted = set(await self._call(slot, "commit"))
+        slot.close_sockets(but=slot.wanted)
+        is_new, slot.is_new = slot.is_new, False
+        if is_new and slot.restarts:
+            logger.info("worker %d was replaced and serves", slot.number)
 
     async def _call(self, slot: _Slot, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the handler says
         if slot.channel is None:
@@ -254,10 +263,10 @@ class WorkerPool:
                 await self._bury(slot)
             while slot.channel is None and self._current is not None:
                 if time.monotonic() - slot.started_s > STEADY_AFTER_S:
-                    slot.delay_s = FIRST_DELAY_S
-                else:
-                    await asyncio.sleep(slot.delay_s)
-                    slot.delay_s = min(2 * slot.delay_s, LONGEST_DELAY_S)
+                    slot.delay_s = 0.0
+                # At once the first time: what the kernel keeps for it waits.
+                await asyncio.sleep(slot.delay_s)
+                slot.delay_s = min(max(FIRST_DELAY_S, 2 * slot.delay_s), LONGEST_DELAY_S)
                 async with self._changing:
                     if slot.channel is None:  # no reload came first
                         await self._start_again(slot, self._current)
@@ -272,16 +281,13 @@ class WorkerPool:
             logger.error("worker %d (pid %d) died (%s)", slot.number, process.pid, _exit_of(process))
 
     async def _start_again(self, slot: _Slot, options: RunOptions) -> None:
-        slot.restarts += 1
         try:
             await self._prepare(slot, options)
-            slot.wanted = set(await self._call(slot, "commit"))
+            await self._serve(slot)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
             logger.error("worker %d could not be replaced: %s", slot.number, error)  # noqa: TRY400 - says it all
             if slot.channel is not None:
                 slot.channel.close()
-        else:
-            logger.info("worker %d was replaced and serves", slot.number)
 
     async def _report(self, slot: _Slot) -> dict[str, object]:
         report: dict[str, object] = {
