@@ -5,6 +5,7 @@ CONFIG ?=
 ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +20,7 @@ MANIFESTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) constraints.txt requi
 TESTS = $(shell find $(wildcard core/tests plugins/*/tests tests) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test bench coverage lint format wheels clean
+.PHONY: help build run dev test bench soak coverage lint format wheels clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +38,9 @@ test: $(BUILT) ## Run every test (PYTEST_ARGS="plugins/http -k chunked")
 
 bench: $(BUILT) ## Measure the gateway (BENCH_ARGS=--help)
 	$(BIN)/python tests/benchmarks/run.py $(BENCH_ARGS)
+
+soak: $(BUILT) ## Serve a load for a minute while everything changes (SOAK_ARGS=--help)
+	$(BIN)/python tests/integration/soak.py $(SOAK_ARGS)
 
 coverage: $(BUILT) ## Run every test, and report the coverage of each package
 	$(BIN)/coverage erase
