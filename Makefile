@@ -6,6 +6,8 @@ ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 SOAK_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +22,7 @@ MANIFESTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) constraints.txt requi
 TESTS = $(shell find $(wildcard core/tests plugins/*/tests tests) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test bench soak coverage lint format wheels clean
+.PHONY: help build run dev test bench soak fuzz coverage lint format wheels clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +43,9 @@ bench: $(BUILT) ## Measure the gateway (BENCH_ARGS=--help)
 
 soak: $(BUILT) ## Serve a load for a minute while everything changes (SOAK_ARGS=--help)
 	$(BIN)/python tests/integration/soak.py $(SOAK_ARGS)
+
+fuzz: $(BUILT) ## Send mutated requests for a minute (FUZZ_SECONDS=600 FUZZ_SEED=7)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest -q -s tests/conformance/test_fuzz.py
 
 coverage: $(BUILT) ## Run every test, and report the coverage of each package
 	$(BIN)/coverage erase

@@ -239,21 +239,3 @@ def test_upgrade_is_not_passed_on_elsewhere(client, service):
     answer = client.ask(b"GET /x HTTP/1.1\r\n" + UPGRADE)
     assert answer.status != 101
     assert not any(request.values(b"upgrade") for request in service.requests)
-
-
-def test_slow_heads_time_out_while_others_are_served(gateway):
-    slow = [Client(gateway) for _ in range(200)]
-    try:
-        for client in slow:
-            client.send(b"GET /x HTTP/1.1\r\nHost:")
-        with Client(gateway) as quick:
-            start = time.monotonic()
-            assert [quick.ask(GET).status for _ in range(20)] == [200] * 20
-            assert time.monotonic() - start < 1
-        for client in slow:
-            client.sock.settimeout(4)
-            assert client.read_answer().status == 408
-            assert client.read_to_end() == b""
-    finally:
-        for client in slow:
-            client.sock.close()

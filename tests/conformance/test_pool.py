@@ -14,6 +14,7 @@ GET = b"GET /x HTTP/1.1\r\nHost: gw\r\n\r\n"
 SLOW = b"GET /slow HTTP/1.1\r\nHost: gw\r\n\r\n"
 MIB = 1024 * 1024
 LARGE_BYTES = 64 * MIB
+GIGABYTE = 1024 * MIB
 MOST_GROWTH_BYTES = 16 * MIB
 
 
@@ -41,8 +42,9 @@ class Scripts:
     def large(connection, request):
         connection.read_body(request)
         piece = bytes(MIB)
-        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE_BYTES)
-        for _ in range(LARGE_BYTES // MIB):
+        size = GIGABYTE if request.path == b"/gigabyte" else LARGE_BYTES
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // MIB):
             connection.send(piece)
 
     def sip(self, connection, request):
@@ -63,7 +65,7 @@ def scripts():
 
 @pytest.fixture
 def service(scripts):
-    service = Service({"/slow": scripts.slow, "/large": Scripts.large, "/sip": scripts.sip})
+    service = Service({"/slow": scripts.slow, "/large": Scripts.large, "/gigabyte": Scripts.large, "/sip": scripts.sip})
     service.max_recorded_bytes = 0
     yield service
     scripts.may_answer.set()
@@ -248,4 +250,22 @@ def test_a_slow_service_bounds_the_memory(started, scripts):
             memory.look()
             time.sleep(0.02)
         assert client.read_answer().status == 200
+        assert memory.growth < MOST_GROWTH_BYTES
+
+
+def test_a_gigabyte_passes_in_bounded_memory(started):
+    with started() as port, Client(port, 10) as client:
+        assert client.ask(GET).status == 200
+        memory = Memory(port)
+        client.send(b"GET /gigabyte HTTP/1.1\r\nHost: gw\r\n\r\n")
+        client.receive()
+        head, _, beginning = client.buffer.partition(b"\r\n\r\n")
+        assert b"content-length: %d" % GIGABYTE in head.lower()
+        received = len(beginning)
+        while received < GIGABYTE:
+            data = client.sock.recv(4 * MIB)
+            assert data, "the answer broke off"
+            received += len(data)
+            memory.look()
+        assert received == GIGABYTE
         assert memory.growth < MOST_GROWTH_BYTES
