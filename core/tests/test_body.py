@@ -72,6 +72,21 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+def test_silence_is_the_sources_to_limit():
+    class Patient(Source):
+        def set_idle_timeout(self, timeout_s: float | None) -> None:
+            self.told.append(f"{timeout_s}")
+
+    source = Patient()
+    body = Body(source)
+    body.set_idle_timeout(None)
+    body.set_idle_timeout(5)
+    Body(Source()).set_idle_timeout(5)  # one without a limit has nothing to set
+    body.end()
+    body.set_idle_timeout(7)  # too late
+    assert source.told == ["None", "5"]
+
+
 def test_what_arrives_before_the_sink_is_kept_for_it():
     body = Body(Source(), length=4)
     body.feed(b"ab")
@@ -102,6 +117,40 @@ def test_a_body_that_broke_off_tells_its_sink_after_what_came_before():
     assert sink.taken == [b"ab", ("error", error)]
     assert body.error is error
     assert not body.is_complete
+
+
+def test_a_body_that_turns_out_larger_than_its_limit_breaks_off():
+    source, sink = Source(), Sink()
+    body = Body(source)
+    body.limit(4)
+    body.attach(sink)
+    body.feed(b"abcd")
+    body.feed(b"e")
+    body.feed(b"f")
+    assert sink.data == b"abcd"
+    assert isinstance(body.error, GatewayError)
+    assert body.error.type is ErrorType.PAYLOAD_TOO_LARGE
+    assert sink.taken[-1] == ("error", body.error)
+    assert source.told == ["abort"]
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_body_that_is_known_to_be_too_large_is_refused_at_once(is_declared):
+    body = Body(Source(), length=5 if is_declared else None)
+    if not is_declared:
+        body.feed(b"abcde")
+    body.limit(5)
+    with pytest.raises(GatewayError, match="larger than 4 bytes") as refusal:
+        body.limit(4)
+    assert refusal.value.type is ErrorType.PAYLOAD_TOO_LARGE
+
+
+def test_a_limit_is_never_raised():
+    body = Body(Source())
+    body.limit(2)
+    body.limit(4)
+    body.feed(b"abc")
+    assert body.error is not None
 
 
 def test_a_body_breaks_off_in_front_of_its_sink():

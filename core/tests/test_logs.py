@@ -287,6 +287,22 @@ def drain(fd: int) -> str:
     return read.decode()
 
 
+def test_filters_of_others_stay_when_it_is_configured_again(configure):
+    """A plugin adds what it knows to every record; a reload must not end that."""
+
+    def note(record: logging.LogRecord) -> bool:
+        record.trace_id = "abc"
+        return True
+
+    configure("info", stream=io.StringIO())
+    (handler,) = (each for each in logging.getLogger().handlers if isinstance(each, LogHandler))
+    handler.addFilter(note)
+    stream = io.StringIO()
+    configure("info", "json", stream=stream)
+    logging.getLogger("gateway").info("hello")
+    assert json.loads(stream.getvalue())["trace_id"] == "abc"
+
+
 @pytest.fixture
 def pipe():
     ends = os.pipe()

@@ -53,7 +53,9 @@ has a key of its own for it. Other spellings of its keys: {aliases}.
 RESERVED = """
 Every block of a plugin also takes `enabled` (`true` unless it says otherwise), and that of a policy or a limiter takes
 `onError`: `deny`, the default, or `allow`, with which its failure does not fail the request, as long as nothing further
-in has run. What decides about access cannot be allowed to fail. A plugin's block stands in one of the core's
+in has run. What decides about access cannot be allowed to fail. That of a policy, a limiter or an authenticator takes
+`mode`: `enforce`, the default, or `shadow`, which decides and records what it would have done, and lets every request
+pass. A plugin's block stands in one of the core's
 (`frontend`, `backend`, `registry`, `auth`, `middleware`, `plugins`) or beside them, as the plugin says.
 """
 
@@ -214,6 +216,8 @@ def _kind(schema: dict[str, Any]) -> str:
 
 def _plain_kind(schema: dict[str, Any]) -> str:
     kind = schema.get("type", "")
+    if isinstance(kind, list):
+        return " or ".join(_plain_kind({**schema, "type": each}) for each in kind if each != "null")
     if kind == "array":
         item = _kind(schema.get("items", {}))
         return {"text": "list of texts", "": "list"}.get(item, f"list of {item}s")
@@ -242,6 +246,9 @@ def _default(model: type[BaseModel], name: str, kind: str) -> str:
 def _yaml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, frozenset | tuple | list):
+        entries = sorted(map(_yaml, value)) if isinstance(value, frozenset) else map(_yaml, value)
+        return f"[{', '.join(entries)}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -39,7 +39,8 @@ def sections(text):
 
 def words(text):
     """Return every word that stands in code."""
-    return {word for code in re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL) for word in re.findall(r"\w+", code)}
+    codes = re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL)
+    return {word for code in codes for pattern in (r"\w+", r"[\w-]+") for word in re.findall(pattern, code)}
 
 
 # Hooks.

@@ -20,6 +20,20 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 BROKEN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
+@pytest.fixture
+def start_gateway(start_gateway):
+    """Start a gateway without the plugins that do for real what a sketch only sketches."""
+
+    def start(configuration, **options):
+        real = ("websocket", "sse", "jwt", "ratelimit", "retry", "circuitbreaker", "docker")
+        disabled = ", ".join(f"gateway-{name}" for name in real)
+        return start_gateway(
+            configuration.replace("gateway:\n", f"gateway:\n  disabledPlugins: [{disabled}]\n", 1), **options
+        )
+
+    return start
+
+
 def proxy_to(*services, rule="", gateway=""):
     """Return the configuration of a gateway with one rule for everything."""
     instances = "".join(f"\n            - {{address: 127.0.0.1, port: {service.port}}}" for service in services)

@@ -25,7 +25,7 @@ from gateway.registrations import (
     ObserverRegistration,
     PolicyRegistration,
 )
-from gateway.units import Duration, Size
+from gateway.units import Duration, Milliseconds, Size
 from gateway.waiter import Waiter
 
 __version__ = "0.1.0"
@@ -51,6 +51,7 @@ __all__ = [
     "Config",
     "Duration",
     "LimitConfig",
+    "Milliseconds",
     "NoConfig",
     "Size",
     # What components get and give; the interfaces themselves are in gateway.interfaces.

@@ -116,7 +116,12 @@ class AdminSurface:
         if not endpoint.is_public:
             self._authorize(authorization)
         asked = AdminRequest(
-            method=request.method, path=request.path, query=request.query, body=request.body, params=params
+            method=request.method,
+            path=request.path,
+            query=request.query,
+            accept=request.accept,
+            body=request.body,
+            params=params,
         )
         response = await endpoint.answer(asked)
         response.headers.set("cache-control", "no-store")
@@ -216,7 +221,11 @@ class _CoreEndpoints:
                         "address": instance.endpoint.address,
                         "port": instance.endpoint.port,
                         "healthy": instance.is_healthy,
-                        "weight": instance.weight,
+                        "weight": instance.endpoint.weight,
+                        "marks": [
+                            {"by": source, "sharePercent": mark.share_percent, "reason": mark.reason}
+                            for source, mark in directory.marks(instance).items()
+                        ],
                     }
                     for instance in directory.instances(name)
                 ],

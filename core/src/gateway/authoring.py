@@ -24,9 +24,15 @@ AuthenticatorFunction = Callable[..., Coroutine[Any, Any, "Principal | None"]]
 @overload
 def policy(function: PolicyFunction) -> PolicyRegistration: ...
 @overload
-def policy(*, stage: Stage = ..., name: str | None = ...) -> Callable[[PolicyFunction], PolicyRegistration]: ...
 def policy(
-    function: PolicyFunction | None = None, *, stage: Stage = Stage.TRANSFORM, name: str | None = None
+    *, stage: Stage = ..., name: str | None = ..., waits: bool = ...
+) -> Callable[[PolicyFunction], PolicyRegistration]: ...
+def policy(
+    function: PolicyFunction | None = None,
+    *,
+    stage: Stage = Stage.TRANSFORM,
+    name: str | None = None,
+    waits: bool = True,
 ) -> PolicyRegistration | Callable[[PolicyFunction], PolicyRegistration]:
     """Make a policy of ``async def (exchange, call_next)``, or ``(exchange, call_next, config)``.
 
@@ -37,6 +43,7 @@ def policy(
         function: The function, when used without parentheses.
         stage: Where it stands in the pipeline.
         name: Its name in the configuration; ``None`` takes the function's.
+        waits: ``False`` promises that it awaits nothing but ``call_next``, which spares the exchange a task.
 
     Raises:
         TypeError: If it is no such function.
@@ -46,7 +53,7 @@ def policy(
         config = _config_of(function, "exchange, call_next")
 
         def build(effective: BaseModel, context: BuildContext) -> FunctionPolicy:
-            return FunctionPolicy(function, effective if config is not NoConfig else None)
+            return FunctionPolicy(function, effective if config is not NoConfig else None, waits=waits)
 
         return PolicyRegistration(
             name=name or function.__name__, summary=_summary(function), config=config, build=build, stage=stage
@@ -56,13 +63,14 @@ def policy(
 
 
 def authenticator(
-    challenge: str, *, name: str | None = None
+    challenge: str, *, name: str | None = None, waits: bool = True
 ) -> Callable[[AuthenticatorFunction], AuthenticatorRegistration]:
     """Make an authenticator of ``async def (request)``, or ``(request, config)``.
 
     Args:
         challenge: The scheme for ``WWW-Authenticate``, such as ``Basic realm="here"``.
         name: Its name in the configuration; ``None`` takes the function's.
+        waits: ``False`` promises that it awaits nothing, which spares the exchange a task.
 
     Raises:
         TypeError: If it is no such function.
@@ -72,7 +80,7 @@ def authenticator(
         config = _config_of(function, "request")
 
         def build(effective: BaseModel, context: BuildContext) -> FunctionAuthenticator:
-            return FunctionAuthenticator(function, effective if config is not NoConfig else None)
+            return FunctionAuthenticator(function, effective if config is not NoConfig else None, waits=waits)
 
         return AuthenticatorRegistration(
             name=name or function.__name__,
@@ -88,7 +96,8 @@ def authenticator(
 class FunctionPolicy:
     """The policy behind ``@policy``."""
 
-    def __init__(self, function: PolicyFunction, config: BaseModel | None) -> None:
+    def __init__(self, function: PolicyFunction, config: BaseModel | None, *, waits: bool = True) -> None:
+        self.waits = waits
         self._function = function
         self._config = config
 
@@ -111,7 +120,8 @@ class FunctionPolicy:
 class FunctionAuthenticator:
     """The authenticator behind ``@authenticator``."""
 
-    def __init__(self, function: AuthenticatorFunction, config: BaseModel | None) -> None:
+    def __init__(self, function: AuthenticatorFunction, config: BaseModel | None, *, waits: bool = True) -> None:
+        self.waits = waits
         self._function = function
         self._config = config
 

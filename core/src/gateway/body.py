@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -81,6 +82,7 @@ class Body:
         "_is_aborted",
         "_is_held",
         "_is_paused",
+        "_max_bytes",
         "_producer",
         "_sink",
         "error",
@@ -104,6 +106,7 @@ class Body:
         self._sink: BodySink | None = None
         self._buffer: list[bytes] = []
         self._buffered_bytes = 0
+        self._max_bytes: float = math.inf
         # The producer was told to stop: by the body, since nobody takes what is kept, or by the sink.
         self._is_held = False
         self._is_paused = False
@@ -136,6 +139,10 @@ class Body:
         if producer is None:
             return
         self.received_bytes += len(chunk)
+        if self.received_bytes > self._max_bytes:
+            producer.abort_body()
+            self.fail(self._too_large())
+            return
         if self._sink is not None:
             self._sink.body_data(chunk)
             return
@@ -163,6 +170,22 @@ class Body:
         self._close()
         if self._sink is not None:
             self._sink.body_error(error)
+
+    def limit(self, max_bytes: int) -> None:
+        """Break the body off as soon as there is more of it; whoever consumes it sees ``payload_too_large`` then.
+
+        Args:
+            max_bytes: The most it may have; a lower limit set before stays in force.
+
+        Raises:
+            GatewayError: ``payload_too_large`` if it is known to be larger already.
+        """
+        self._max_bytes = min(max_bytes, self._max_bytes)
+        if max(self.length or 0, self.received_bytes) > self._max_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {self._max_bytes} bytes")
 
     # The consumer's side.
 
@@ -207,6 +230,15 @@ class Body:
         self._is_paused = False
         if self._producer is not None:
             self._producer.resume_body()
+
+    def set_idle_timeout(self, timeout_s: float | None) -> None:
+        """Say how long the source may be silent, where it is held to that; ``None`` for as long as it likes.
+
+        For streams that rest: by itself a source has as long as its protocol says, such as ``Route.timeout_s``.
+        """
+        set_timeout = getattr(self._producer, "set_idle_timeout", None)
+        if set_timeout is not None:
+            set_timeout(timeout_s)
 
     def abort(self) -> None:
         """Give the rest up and release the source; harmless when the body is over."""

@@ -57,6 +57,11 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, object] = field(default_factory=dict)
     expires_at_utc: float | None = None
+    # The core's own: what services are told about it, and by which policy. An authenticator may hand out the same
+    # principal many times.
+    _told: tuple[object, Sequence[tuple[bytes, bytes]]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
 
 class Forwarding:
@@ -281,6 +286,10 @@ class Exchange:
         instance: The instance of the current attempt.
         attempts: How many times a service has been asked so far.
         excluded: Instances that a retry must avoid, as long as others remain.
+        service_s: How long the last attempt took to the end of the response head, or until it failed.
+        queue_s: How long it has waited for its turn where an instance may have no more connections, all attempts
+            together; set by connectors.
+        connect_s: How long it has waited for new connections to be opened, likewise.
         response: The response, once it is known.
         started_s: Monotonic time of the arrival.
         sent_bytes: Body bytes that went to the client.
@@ -296,6 +305,9 @@ class Exchange:
     instance: Instance | None = None
     attempts = 0
     excluded: tuple[Instance, ...] = ()
+    service_s = 0.0
+    queue_s = 0.0
+    connect_s = 0.0
     response: Response | None = None
     sent_bytes = 0
     error: BaseException | None = None

@@ -1,9 +1,10 @@
 """What plugins implement, and what the gateway hands to them.
 
-One or two methods each; a component is any object that has them. A component that is also an asynchronous context
-manager is entered before it serves and exited, in reverse order, when no generation uses it any more. A component stays
-over a reload that leaves its configuration equal; one that read files may define ``is_current() -> bool``, which is
-asked then and says whether they are still the same.
+One or two methods each; a component is any object that has them, and may name their parameters as it likes. One that is
+also an asynchronous context manager is entered before it serves and exited, in reverse order, when no generation uses
+it any more. A component stays over a reload that leaves its configuration equal; one that read files may define
+``is_current() -> bool``, which is asked then and says whether they are still the same. One that holds clients for long
+may define ``drain()``, which is called when the gateway is about to stop and returns at once.
 
 Components of the request path run on one event loop per worker: they must not block it and need no locks around code
 without ``await``. A component may say ``waits = False`` to promise that it awaits nothing but the next handler (see
@@ -17,26 +18,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from gateway.body import BodyProducer, BodySink
+from gateway.exchange import Responder
+
 if TYPE_CHECKING:
     import asyncio
     import logging
+    import mmap
     import ssl
     from collections.abc import Awaitable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange, Handler, Principal, Request, Response
+    from gateway.metrics import FamilySnapshot, Metrics
 
 T = TypeVar("T")
 
 __all__ = [
+    "SHADOW_STATE",
     "Adapter",
     "AdminRequest",
     "AttemptRecord",
     "Authenticator",
     "Background",
     "Balancer",
+    "BodyProducer",
+    "BodySink",
     "BuildContext",
+    "CarriedAdapter",
+    "CarriedConnector",
     "Connector",
     "Deadlines",
     "Decision",
@@ -47,11 +59,14 @@ __all__ = [
     "Instance",
     "Limiter",
     "Listener",
+    "Mark",
     "Observer",
     "Outbox",
     "Policy",
     "Publish",
+    "Responder",
     "Route",
+    "SharedMemory",
     "Stage",
     "Timed",
     "Tunnel",
@@ -141,7 +156,11 @@ class Instance:
         authority: ``address:port`` as it stands in a ``Host`` field.
         in_flight: How many attempts are under way, bodies included.
         latency_s: Moving average of the time to the first byte; 0.0 before the first answer.
+        last_latency_s: The time to the first byte of the last answer; another object with every answer.
         is_healthy: Whether it is offered to balancers.
+        weight: Its share of the traffic at the moment, relative to the other instances of the service: that of the
+            endpoint, unless a health checker grants some of them less than all of it (see ``Directory.mark``).
+        share_percent: How much of the endpoint's weight it is granted: 100, or less in slow start.
         release_listeners: Called with the instance whenever ``in_flight`` went down; for balancers.
     """
 
@@ -151,9 +170,12 @@ class Instance:
         "endpoint",
         "in_flight",
         "is_healthy",
+        "last_latency_s",
         "latency_s",
         "release_listeners",
         "service",
+        "share_percent",
+        "weight",
     )
 
     def __init__(self, service: str, endpoint: Endpoint) -> None:
@@ -163,7 +185,10 @@ class Instance:
         self.authority = f"{host}:{endpoint.port}"
         self.in_flight = 0
         self.latency_s = 0.0
+        self.last_latency_s = 0.0
         self.is_healthy = endpoint.is_healthy
+        self.weight = endpoint.weight
+        self.share_percent = 100
         self.release_listeners: tuple[Callable[[Instance], None], ...] = ()
 
     @property
@@ -171,14 +196,22 @@ class Instance:
         """The name for people: as configured, else the authority."""
         return self.endpoint.id or self.authority
 
-    @property
-    def weight(self) -> int:
-        """Its share of the traffic."""
-        return self.endpoint.weight
-
     def __repr__(self) -> str:
         health = "" if self.is_healthy else " unhealthy"
         return f"<Instance {self.service}/{self.id} in_flight={self.in_flight}{health}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a component has to say against an instance.
+
+    Attributes:
+        share_percent: How much of its weight the instance is granted; 0 takes it out.
+        reason: Why, for people.
+    """
+
+    share_percent: int
+    reason: str
 
 
 class Directory(Protocol):
@@ -190,12 +223,32 @@ class Directory(Protocol):
     def instances(self, service: str) -> Sequence[Instance]:
         """Return the instances of ``service``, unhealthy ones too; empty if the service is unknown."""
 
-    def mark(self, instance: Instance, *, is_healthy: bool, reason: str) -> None:
-        """Say whether ``instance`` works; balancers see it at once, in every worker."""
+    def mark(self, instance: Instance, *, is_healthy: bool, reason: str, share_percent: int = 100) -> None:
+        """Say whether ``instance`` works; balancers see it at once, in every worker.
+
+        It is one component's word: an instance takes traffic when nobody says that it does not work, and what one
+        component says, another one cannot take back. It is forgotten when the component is not used any more, or its
+        worker is gone. Components of one registration speak with one voice, so that a reload changes nothing.
+
+        Args:
+            instance: The instance.
+            is_healthy: Whether it works.
+            reason: Why, for people.
+            share_percent: How much of its weight it is granted, from 1 to 100, while it works: less than 100 is a slow
+                start. Of several words the least counts.
+        """
+
+    def marks(self, instance: Instance) -> Mapping[str, Mark]:
+        """Return what is said against ``instance``, by who says it."""
 
 
 Publish = Callable[[Mapping[str, Sequence[Endpoint]]], None]
 """Hands a whole snapshot, service name to endpoints, to the directory; the provider's earlier one is replaced."""
+
+
+SHADOW_STATE = "gateway.shadow"
+"""The key of ``Exchange.state`` under which observers find what plugins in shadow mode would have done, if anything:
+``list[str]``."""
 
 
 # The request path.
@@ -208,7 +261,7 @@ class Policy(Protocol):
         waits: Optional; ``False`` promises that the handlers made by ``wrap`` await nothing but the next handler.
     """
 
-    def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the field's word for it
+    def wrap(self, next: Handler, route: Route, /) -> Handler:  # noqa: A002 - the field's word for it
         """Return the handler that stands before ``next`` on ``route``.
 
         Called once per compiled route. Returning ``next`` itself makes the policy free on that route.
@@ -216,9 +269,13 @@ class Policy(Protocol):
 
 
 class Authenticator(Protocol):
-    """Finds out who is calling."""
+    """Finds out who is calling.
 
-    async def authenticate(self, request: Request) -> Principal | None:
+    It may have ``conceal`` too, a function that takes its credentials off a request that is let in, so that no service
+    sees them: ``conceal(request)``, synchronous. ``None`` forwards them.
+    """
+
+    async def authenticate(self, request: Request, /) -> Principal | None:
         """Return the principal, or ``None`` if the request carries no credentials of this kind.
 
         Raises:
@@ -226,9 +283,9 @@ class Authenticator(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Decision:
-    """What a limiter decided.
+    """What a limiter decided. Not frozen, which would double what making one costs.
 
     Attributes:
         is_allowed: Whether the request may be served.
@@ -248,9 +305,13 @@ class Decision:
 
 
 class Limiter(Protocol):
-    """Decides whether this much more may be served now."""
+    """Decides whether this much more may be served now.
 
-    async def acquire(self, key: str, cost: int) -> Decision:
+    It may define ``refund(key, cost)`` too, which gives back what was taken for a request that another limiter of the
+    route then refused; synchronous, returns at once.
+    """
+
+    async def acquire(self, key: str, cost: int, /) -> Decision:
         """Take ``cost`` from the quota of ``key``, atomically under concurrency.
 
         Args:
@@ -260,9 +321,13 @@ class Limiter(Protocol):
 
 
 class Balancer(Protocol):
-    """Chooses the instance for an attempt. One balancer per service and route."""
+    """Chooses the instance for an attempt. One balancer per service and route.
 
-    def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
+    It may define ``wrap(next, route)`` too, as a policy does, and then stands around every attempt, innermost: to tell
+    the client where it belongs, say. What it makes awaits nothing but ``next``.
+    """
+
+    def select(self, instances: Sequence[Instance], exchange: Exchange, /) -> Instance:
         """Return one of ``instances``.
 
         Synchronous and on the hot path: O(1) or O(log n). ``instances`` holds healthy ones only, is never empty, is
@@ -274,7 +339,7 @@ class Balancer(Protocol):
 class Connector(Protocol):
     """The service-facing side of a protocol."""
 
-    async def open(self, instance: Instance, exchange: Exchange) -> Response:
+    async def open(self, instance: Instance, exchange: Exchange, /) -> Response:
         """Send the request to ``instance`` and return the response as soon as its head is there.
 
         The body streams, or is bytes if it came whole. Cancellation releases everything.
@@ -282,6 +347,13 @@ class Connector(Protocol):
         Raises:
             GatewayError: ``bad_gateway`` or ``upstream_timeout``, with an internal ``detail``.
         """
+
+
+class CarriedConnector(Protocol):
+    """What a registration ``over`` another protocol builds."""
+
+    def over(self, carrier: Connector) -> Connector:
+        """Return the connector for instances that ``carrier`` reaches; called whenever routes are compiled."""
 
 
 class Tunnel(Protocol):
@@ -345,6 +417,7 @@ class Listener:
         tls: Terminates TLS with this context; ``None`` is plain.
         backlog: Connections the kernel keeps for us.
         reuse_key: What must be equal for a reload to keep serving as it does, such as the TLS files' contents.
+        serve: Answers the requests that arrive there, in place of ``BuildContext.serve``; ``None`` does not.
     """
 
     host: str
@@ -352,6 +425,7 @@ class Listener:
     tls: ssl.SSLContext | None = None
     backlog: int = 2048
     reuse_key: object = None
+    serve: Callable[[Exchange], None] | None = None
 
 
 class Adapter(Protocol):
@@ -360,7 +434,7 @@ class Adapter(Protocol):
     def listeners(self) -> Sequence[Listener]:
         """Return the addresses to serve, the same each time; called whenever a configuration is loaded that uses it."""
 
-    def connection(self, listener: Listener) -> asyncio.BaseProtocol:
+    def connection(self, listener: Listener, /) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection that was accepted on ``listener``."""
 
     def drain(self) -> None:
@@ -373,9 +447,16 @@ class Adapter(Protocol):
         """Cut what is still open."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedAdapter(Protocol):
+    """What a registration ``over`` another adapter builds."""
+
+    def over(self, carrier: Adapter) -> Adapter:
+        """Return the adapter whose connections ``carrier`` makes; called whenever a configuration is compiled."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)  # not frozen: one is made per request, and that would cost a microsecond
 class AttemptRecord:
-    """One attempt at one instance.
+    """One attempt at one instance. Shared by all observers, so never changed.
 
     Attributes:
         instance: The instance.
@@ -391,12 +472,18 @@ class AttemptRecord:
 
 
 class Observer(Protocol):
-    """Is told what happened and cannot change it. Must not block; its errors never reach the exchange."""
+    """Is told what happened and cannot change it. Must not block; its errors never reach the exchange.
 
-    def exchange_finished(self, exchange: Exchange) -> None:
+    It may define two more methods. ``exchange_started(exchange)`` is called before any policy runs, when
+    ``exchange.route`` is set; it may put the trace context among the request's fields. ``around_policy(name, stage,
+    handler, route)`` is called once for each policy of a compiled route, and returns ``handler`` or one that awaits
+    nothing but it, to measure it with all that is further in.
+    """
+
+    def exchange_finished(self, exchange: Exchange, /) -> None:
         """Take note of a finished exchange: ``exchange.response``, ``sent_bytes`` and ``error`` are final."""
 
-    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
+    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord, /) -> None:
         """Take note of an attempt whose response head arrived, or that failed."""
 
 
@@ -406,7 +493,7 @@ class Observer(Protocol):
 class DiscoveryProvider(Protocol):
     """Finds out which instances exist. Runs in the control plane, as one supervised task."""
 
-    async def watch(self, publish: Publish) -> None:
+    async def watch(self, publish: Publish, /) -> None:
         """Publish a whole snapshot now and whenever something changed; return when nothing can change any more.
 
         An exception restarts it after a growing delay; the last snapshot stays in force meanwhile.
@@ -416,7 +503,7 @@ class DiscoveryProvider(Protocol):
 class HealthChecker(Protocol):
     """Finds out which instances work. Runs in the control plane, as one supervised task."""
 
-    async def monitor(self, directory: Directory) -> None:
+    async def monitor(self, directory: Directory, /) -> None:
         """Watch the instances of ``directory`` and mark them, until cancelled."""
 
 
@@ -428,6 +515,7 @@ class AdminRequest:
         method: The method.
         path: The path below ``/_gateway``, such as ``/health``.
         query: The query without ``?``.
+        accept: Its ``Accept`` field; empty if there is none.
         body: The body, at most 1 MiB.
         params: Captured path parameters.
     """
@@ -435,6 +523,7 @@ class AdminRequest:
     method: str
     path: str
     query: str = ""
+    accept: str = ""
     body: bytes = b""
     params: Mapping[str, str] = field(default_factory=dict)
 
@@ -493,6 +582,26 @@ class Background(Protocol):
         """
 
 
+class SharedMemory(Protocol):
+    """Memory that all workers see, zeros at first.
+
+    Attributes:
+        buffer: The memory.
+    """
+
+    buffer: mmap.mmap
+
+    def lock(self, number: int = 0) -> AbstractContextManager[None]:
+        """Return the lock with this number, to be held ``with`` it while no other process does.
+
+        For a few microseconds, without ``await``. It ends with the process that holds it, which may have left what it
+        changed half done. Entering raises ``TimeoutError`` if another process keeps it for longer than 0.1 s.
+        """
+
+    def close(self) -> None:
+        """Give it up; others keep it."""
+
+
 class BuildContext(Protocol):
     """The gateway, as a component may see it."""
 
@@ -519,6 +628,57 @@ class BuildContext(Protocol):
     @property
     def directory(self) -> Directory:
         """The services."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """What this process measures; exporters read it."""
+
+    async def gather_metrics(self) -> Sequence[FamilySnapshot]:
+        """Return what the whole gateway measures, all workers together. For components of the control plane.
+
+        Raises:
+            RuntimeError: In a component of the request path, which knows of no other worker.
+        """
+
+    def expose(self, key: str, make: Callable[..., object]) -> None:
+        """Let the plugin's components of the control plane see something of this one: a breaker's state, say.
+
+        Args:
+            key: What it is called; a later component that exposes the same takes its place.
+            make: Returns it, in a form that can be pickled; called when somebody collects it, with the arguments that
+                come along.
+        """
+
+    async def collect(self, key: str, *arguments: object) -> Sequence[object]:
+        """Return what the plugin's components expose under ``key``: one value for each worker that has one.
+
+        For components of the control plane, such as endpoints under ``/_gateway``.
+
+        Args:
+            key: What it is called.
+            arguments: Handed to what returns it, in a form that can be pickled: so an endpoint can ask for something to
+                be done, too.
+
+        Raises:
+            RuntimeError: In a component of the request path.
+        """
+
+    async def shared_memory(self, key: str, size_bytes: int) -> SharedMemory:
+        """Return the memory ``key`` of the plugin, the same in every worker; for what must hold for all of them.
+
+        It outlives reloads and workers. To be asked for when the component is entered. The component closes it.
+
+        Args:
+            key: What it is called.
+            size_bytes: How large it is; another size is another memory.
+        """
+
+    async def ask_admin(self, request: AdminRequest) -> Response:
+        """Return what an endpoint under ``/_gateway`` answers to somebody without the token.
+
+        Raises:
+            GatewayError: If it refuses, or the control plane does not answer.
+        """
 
     def resolve(self, path: str | Path) -> Path:
         """Return ``path`` as meant in the configuration: relative to the configuration file's folder."""

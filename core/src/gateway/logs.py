@@ -64,7 +64,7 @@ def configure_logging(
     *,
     stream: TextIO | None = None,
 ) -> None:
-    """Write log records; a second call replaces what the first set up.
+    """Write log records; a second call replaces what the first set up, but for filters that others added.
 
     Other libraries are heard from ``warn`` on, whatever the level, since their details are no concern of an operator.
 
@@ -78,6 +78,8 @@ def configure_logging(
     root = logging.getLogger()
     for earlier in [each for each in root.handlers if isinstance(each, LogHandler)]:
         root.removeHandler(earlier)
+        for each in earlier.filters:
+            handler.addFilter(each)
     root.addHandler(handler)
     least = _LEVELS[level]
     root.setLevel(max(least, logging.WARNING))

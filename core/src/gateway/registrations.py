@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.interfaces import AdminRequest, BuildContext, Stage
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.exchange import Response
 
@@ -71,16 +71,37 @@ def _limit_key(key: str) -> str:
 
 
 class LimitConfig(Config):
-    """What the core itself reads of every limiter's configuration: whose quota a request counts against.
+    """What the core itself reads of every limiter's configuration.
 
     Attributes:
-        key: ``client`` (address), ``principal``, ``route`` (one quota for all) or ``header:<name>``.
+        key: Whose quota a request counts against: ``client`` (address), ``principal``, ``route`` (one quota for all) or
+            ``header:<name>``.
+        cost: How much of it a request takes.
+        before_authentication: Whether it decides before anybody is asked who they are.
+        headers: Which fields tell clients about their quota: ``x-ratelimit`` (``X-RateLimit-*``), ``ratelimit``
+            (``RateLimit`` and ``RateLimit-Policy``), ``both`` or ``none``.
     """
 
     key: Annotated[str, AfterValidator(_limit_key)] = Field(
         default="client",
         description="Whose quota: `client` (address), `principal`, `route` (one for all) or `header:<name>`.",
     )
+    cost: int = Field(default=1, ge=1, le=1_000_000, description="How much of the quota a request takes.")
+    before_authentication: bool = Field(
+        default=False, description="Decide before anybody is asked who they are; not with `key: principal`."
+    )
+    headers: Literal["both", "x-ratelimit", "ratelimit", "none"] = Field(
+        default="both",
+        description="How clients are told of their quota: `x-ratelimit` (`X-RateLimit-*`), `ratelimit` (`RateLimit` "
+        "and `RateLimit-Policy`), `both` or `none`.",
+    )
+
+    @model_validator(mode="after")
+    def _knows_whom(self) -> Self:
+        if self.before_authentication and self.key == "principal":
+            msg = "nobody is known before authentication; take another key than 'principal', or no beforeAuthentication"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +139,16 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterRegistration(Registration):
-    """Offers an ``Adapter``: the client side of a protocol."""
+    """Offers an ``Adapter``: the client side of a protocol.
+
+    Attributes:
+        over: The name of the adapter that speaks the protocol below, such as ``http`` for one that only wants an
+            address of its own. ``build`` then returns a ``CarriedAdapter``; it is off where the other one is.
+    """
 
     kind: ClassVar[str] = "adapter"
+
+    over: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +157,16 @@ class ConnectorRegistration(Registration):
 
     Attributes:
         protocol: The routes it serves (``protocol: http``).
-        schemes: The instances it can reach.
+        schemes: The instances it can reach; with ``over`` they are those of the protocol below.
+        over: The protocol below, such as ``http``, whose connectors do the work, with their pools. ``build`` then
+            returns a ``CarriedConnector``.
     """
 
     kind: ClassVar[str] = "connector"
 
     protocol: str
-    schemes: tuple[str, ...]
+    schemes: tuple[str, ...] = ()
+    over: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +184,16 @@ class AuthenticatorRegistration(Registration):
 
 @dataclass(frozen=True, kw_only=True)
 class LimiterRegistration(Registration):
-    """Offers a ``Limiter``; its configuration model extends ``LimitConfig``."""
+    """Offers a ``Limiter``; its configuration model extends ``LimitConfig``.
+
+    Attributes:
+        limits_of: Returns the limits that a configuration means, each of which gets a component of its own; usually
+            it means one. They are asked in this order, and get back what they gave if a later one refuses.
+    """
 
     kind: ClassVar[str] = "limiter"
+
+    limits_of: Callable[[Any], Sequence[Any]] = lambda config: (config,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,11 +229,14 @@ class PolicyRegistration(Registration):
 
     Attributes:
         stage: Where it stands in the pipeline.
+        answers_preflights: Whether it answers CORS preflights, at the EDGE: then it gets those for a route that does
+            not take OPTIONS, too.
     """
 
     kind: ClassVar[str] = "policy"
 
     stage: Stage = Stage.TRANSFORM
+    answers_preflights: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,14 +256,17 @@ class AdminRouteRegistration(Registration):
     Attributes:
         method: The HTTP method.
         admin_path: The pattern below ``/_gateway``, such as ``/breakers/{name}``.
-        is_public: Whether it answers without the admin token.
+        is_public: Whether it answers without the admin token; a function says so of its configuration.
+        paths: Returns, for its configuration, paths outside ``/_gateway`` where the gateway answers it too, before any
+            rule; none by default.
     """
 
     kind: ClassVar[str] = "admin route"
 
     method: str = "GET"
     admin_path: str
-    is_public: bool = False
+    is_public: bool | Callable[[Any], bool] = False
+    paths: Callable[[Any], Sequence[str]] = lambda config: ()
     build: Callable[[Any, BuildContext], Callable[[AdminRequest], Awaitable[Response]]]
     default_on: bool = True
 

@@ -92,6 +92,12 @@ def test_a_balancer_cannot_be_turned_off(load, index):
     assert problem.endswith("sessionAffinity.enabled: means nothing for a balancer, which loadBalance chooses")
 
 
+def test_a_balancer_may_say_that_it_is_on(load, index):
+    """As files of the original do, where this turned it on."""
+    index.add("affinity")
+    assert load(load.one_rule + "        loadBalance: sticky\n        sessionAffinity: {enabled: true}\n").rules
+
+
 def test_a_balancer_that_is_wrong(load, index):
     index.add("affinity")
     keys = "        loadBalance: sticky\n        sessionAffinity: {cookieName: [a]}\n"

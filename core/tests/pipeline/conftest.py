@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway import Exchange, Headers, Request, Response, Route, Stage
+from gateway.metrics import Metrics
 from gateway.pipeline import Containment, Observers, PlacedPolicy, RouteComponents, compile_route
+from gateway.pipeline.shadow import ShadowRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,6 +80,16 @@ class Gateway:
 
     def _finish(self) -> None:
         self.finished += 1
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def shadow_record(metrics):
+    return ShadowRecord(metrics)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from gateway import Principal, Request, Response, Stage, Unauthorized
 from gateway.config.access import RouteAuth, parse_skip_path
-from gateway.pipeline.authentication import AuthenticationPolicy, ScopePolicy
+from gateway.pipeline.authentication import AppliedAuthenticator, AuthenticationPolicy, ScopePolicy
 
 pytestmark = pytest.mark.anyio
 
@@ -31,10 +31,19 @@ class Token:
 
 
 @pytest.fixture
-def auth(place):
-    def make(*authenticators: Token, is_required: bool = True, skips=None):
-        named = [(each.name, f'{each.name.title()} realm="gateway"', each) for each in authenticators]
-        return place(AuthenticationPolicy(named, is_required=is_required, skips=skips), Stage.AUTHENTICATE)
+def auth(place, shadow_record):
+    def make(*authenticators: Token, is_required: bool = True, skips=None, shadow=()):
+        applied = [
+            AppliedAuthenticator(
+                name=each.name,
+                challenge=f'{each.name.title()} realm="gateway"',
+                authenticator=each,
+                is_shadow=each.name in shadow,
+            )
+            for each in authenticators
+        ]
+        policy = AuthenticationPolicy(applied, shadow_record, is_required=is_required, skips=skips)
+        return place(policy, Stage.AUTHENTICATE)
 
     return make
 
@@ -205,3 +214,45 @@ async def test_cancelled_authentication_reaches_nobody(gateway, auth):
 async def test_the_service_learns_who_calls(gateway, auth):
     gateway.service.answer = lambda exchange: Response.text(exchange.principal.subject)
     assert (await gateway.ask(auth(Token("jwt")), **bearing("jwt jo"))).response.body == b"jo"
+
+
+# Authenticators that are only watched.
+
+
+async def test_one_that_is_only_watched_refuses_nobody_and_lets_nobody_in(gateway, auth, metrics):
+    exchange = await gateway.ask(auth(Token("jwt"), shadow=["jwt"]), **bearing("jwt bad"))
+    assert exchange.response.status == 200
+    (family,) = [each for each in metrics.snapshot() if each.name == "gateway_shadow_decisions_total"]
+    assert family.series == {("orders", "jwt", "refuse 401"): 1.0}
+    exchange = await gateway.ask(auth(Token("jwt"), shadow=["jwt"]), **bearing("jwt jo"))
+    assert exchange.principal is None
+
+
+async def test_the_others_decide_as_ever(gateway, auth):
+    both = auth(Token("jwt"), Token("key"), shadow=["jwt"])
+    assert (await gateway.ask(both, **bearing("jwt jo"))).response.status == 401
+    assert (await gateway.ask(both, **bearing("key jo"))).principal.subject == "jo"
+
+
+# Credentials that services do not see.
+
+
+class Concealing(Token):
+    def conceal(self, request):
+        request.headers.remove("authorization")
+
+
+async def test_an_authenticator_may_take_its_credentials_off(gateway, auth):
+    await gateway.ask(auth(Token("key"), Concealing("jwt")), **bearing("key jo"))
+    assert "authorization" not in gateway.service.asked[0].request.headers
+
+
+async def test_it_does_not_where_it_is_only_watched(gateway, auth):
+    await gateway.ask(auth(Concealing("jwt"), shadow=["jwt"]), **bearing("jwt jo"))
+    assert gateway.service.asked[0].request.headers["authorization"] == "jwt jo"
+
+
+async def test_what_has_nothing_to_conceal_says_none(gateway, auth):
+    token = Token("jwt")
+    token.conceal = None  # type: ignore[attr-defined]  # what a component may say
+    assert (await gateway.ask(auth(token), **bearing("jwt jo"))).response.status == 200

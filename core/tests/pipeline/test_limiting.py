@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway import Decision, ErrorType, Exchange, GatewayError, Headers, Principal, Request, Stage
@@ -27,13 +29,13 @@ class Down(Quota):
 
 
 @pytest.fixture
-def limits(place):
-    def make(*limiters: Quota, key: str = "client", is_optional: bool = False):
+def limits(place, metrics, shadow_record):
+    def make(*limiters: Quota, key: str = "client", is_outer: bool = False, **options: Any):
         applied = [
-            AppliedLimiter(name=f"quota-{number}", key=key_function(key), limiter=each, is_optional=is_optional)
+            AppliedLimiter(name=f"quota-{number}", key=key_function(key), limiter=each, **options)
             for number, each in enumerate(limiters)
         ]
-        return place(LimitPolicy(applied), Stage.LIMIT)
+        return place(LimitPolicy(applied, metrics, shadow_record, is_outer=is_outer), Stage.LIMIT)
 
     return make
 
@@ -184,3 +186,74 @@ def test_a_header_of_any_length_makes_a_short_key():
 def test_an_unknown_key_is_refused():
     with pytest.raises(ValueError, match="not a limit key"):
         key_function("ip")
+
+
+# What the configuration says of any limit.
+
+
+class Giving(Quota):
+    """One that can give back."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.given_back: list[tuple[str, int]] = []
+
+    def refund(self, key: str, cost: int) -> None:
+        self.given_back.append((key, cost))
+
+
+async def test_a_request_may_cost_more(gateway, limits):
+    quota = Quota()
+    await gateway.ask(limits(quota, cost=5))
+    assert quota.asked == [("orders|192.0.2.1", 5)]
+
+
+async def test_what_was_taken_for_a_request_that_is_refused_is_given_back(gateway, limits):
+    first, second, third = Giving(), Quota(), Giving(is_allowed=False, retry_after_s=1)
+    assert (await gateway.ask(limits(first, second, third, cost=2))).response.status == 429
+    assert first.given_back == [("orders|192.0.2.1", 2)]
+    assert third.given_back == []
+
+
+async def test_standard_fields_tell_the_policy_too(gateway, limits):
+    """draft-ietf-httpapi-ratelimit-headers-10."""
+    exchange = await gateway.ask(limits(Quota(limit=100, remaining=50, reset_s=30, window_s=60), fields="ratelimit"))
+    assert fields(exchange) == {}
+    assert exchange.response.headers["ratelimit-policy"] == '"quota-0";q=100;w=60'
+    assert exchange.response.headers["ratelimit"] == '"quota-0";r=50;t=30'
+
+
+async def test_clients_may_be_told_nothing(gateway, limits):
+    exchange = await gateway.ask(limits(Quota(), fields="none"))
+    assert not [name for name in exchange.response.headers if "ratelimit" in name]
+    refused = await gateway.ask(limits(Quota(is_allowed=False, retry_after_s=1), fields="none"))
+    assert fields(refused) == {"retry-after": "1"}
+
+
+async def test_limits_before_and_after_authentication_tell_once(gateway, limits):
+    exchange = await gateway.ask(limits(Quota(remaining=1), is_outer=True), limits(Quota(remaining=5)))
+    assert exchange.response.headers.get_all("x-ratelimit-remaining") == ["5"]
+
+
+async def test_refusals_and_failures_are_counted(gateway, limits, metrics):
+    await gateway.ask(limits(Quota(is_allowed=False, retry_after_s=1)))
+    await gateway.ask(limits(Down(), is_optional=True))
+    counted = {family.name: dict(family.series) for family in metrics.snapshot() if "limit" in family.name}
+    assert counted == {
+        "gateway_rate_limit_hits_total": {("orders", "quota-0"): 2.0},
+        "gateway_rate_limit_rejected_total": {("orders", "quota-0"): 1.0},
+        "gateway_limiter_failures_total": {("orders", "quota-0"): 1.0},
+    }
+
+
+async def test_one_that_is_only_watched_refuses_nobody(gateway, limits, metrics):
+    watched = Giving(is_allowed=False, retry_after_s=1)
+    exchange = await gateway.ask(limits(watched, is_shadow=True))
+    assert exchange.response.status == 200
+    assert "retry-after" not in exchange.response.headers
+    (family,) = [each for each in metrics.snapshot() if each.name == "gateway_shadow_decisions_total"]
+    assert family.series == {("orders", "quota-0", "refuse 429"): 1.0}
+
+
+async def test_the_failure_of_one_that_is_only_watched_harms_nobody(gateway, limits):
+    assert (await gateway.ask(limits(Down(), is_shadow=True))).response.status == 200

@@ -170,8 +170,8 @@ async def test_a_socket_travels(pair):
 
         ends = pair(hand=hand)
         numbers = [await ends.here.call("hand") for _ in range(3)]
-        for received in numbers:
-            with received:
+        for number in numbers:
+            with socket.socket(fileno=number) as received:
                 assert received.getsockname() == listening.getsockname()
                 assert received.fileno() != listening.fileno()
                 assert not os.get_inheritable(received.fileno())
@@ -191,7 +191,7 @@ async def test_large_messages_arrive_whole(pair):
         large, handed, again = await asyncio.gather(
             ends.here.call("echo", data), ends.here.call("hand"), ends.here.call("echo", data)
         )
-        handed.close()
+        os.close(handed)
     assert large == again == data
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from gateway import Config, PolicyRegistration
+from gateway import Config, Endpoint, PolicyRegistration
 from gateway.config import Configured
 from gateway.errors import ConfigurationError
 from gateway.pluginhost import Plugin
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.supervision import Supervisor
+from gateway.services import ServiceDirectory
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +30,12 @@ async def store():
     nothing: Any = None
     yield ComponentStore(
         Surroundings(
-            directory=nothing, deadlines=nothing, outbox=nothing, supervisor=supervisor, serve=nothing, refuse=nothing
+            directory=ServiceDirectory(),
+            deadlines=nothing,
+            outbox=nothing,
+            supervisor=supervisor,
+            serve=nothing,
+            refuse=nothing,
         )
     )
     await supervisor.stop()
@@ -67,6 +73,38 @@ async def entered(store, what: Configured):
 def problem(raised) -> str:
     (found,) = raised.value.problems
     return str(found)
+
+
+# What they say of instances.
+
+
+async def test_what_it_says_of_instances_stays_until_the_last_of_its_registration_goes(store):
+    """A reload that changes its configuration must not let broken instances in for a moment."""
+    directory = store._surroundings.directory
+    directory.publish("static", {"orders": [Endpoint(address="192.0.2.1", port=1)]})
+    (instance,) = directory.instances("orders")
+    before = await entered(store, configured(Sized(size=1)))
+    before.directory.mark(instance, is_healthy=False, reason="500")
+    assert list(directory.marks(instance)) == ["policy 'cache'"]
+    after = await entered(store, configured(Sized(size=2)))
+    await store.release(before)
+    assert not instance.is_healthy
+    after.directory.mark(instance, is_healthy=False, reason="500")
+    await store.release(after)
+    assert instance.is_healthy
+    await entered(store, configured(Sized(size=3)))
+
+
+async def test_one_that_was_never_entered_takes_nothing_with_it(store):
+    directory = store._surroundings.directory
+    directory.publish("static", {"orders": [Endpoint(address="192.0.2.1", port=1)]})
+    (instance,) = directory.instances("orders")
+    used = await entered(store, configured(Sized(size=1)))
+    used.directory.mark(instance, is_healthy=False, reason="500")
+    unused = store.obtain(configured(Sized(size=2)))
+    unused.uses += 1
+    await store.release(unused)
+    assert not instance.is_healthy
 
 
 # Sharing.

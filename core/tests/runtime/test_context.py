@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from gateway import AdminRequest, GatewayError
 from gateway.runtime.context import ComponentContext, Surroundings
 from gateway.runtime.supervision import Supervisor
+from gateway.services import ServiceDirectory
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +20,12 @@ async def surroundings():
     supervisor = Supervisor()
     nothing: Any = None
     yield Surroundings(
-        directory=nothing, deadlines=nothing, outbox=nothing, supervisor=supervisor, serve=nothing, refuse=nothing
+        directory=ServiceDirectory(),
+        deadlines=nothing,
+        outbox=nothing,
+        supervisor=supervisor,
+        serve=nothing,
+        refuse=nothing,
     )
     await supervisor.stop()
 
@@ -30,6 +37,17 @@ def context(surroundings, kind="policy", name="cache"):
 
 async def test_the_logger_is_the_distributions(surroundings):
     assert context(surroundings).logger.name == "gateway.plugins.gateway-cache"
+
+
+async def test_it_asks_what_strangers_may_ask(surroundings):
+    async def answer(request, authorization):
+        return request.path, authorization
+
+    request = AdminRequest(method="GET", path="/ready")
+    with pytest.raises(GatewayError, match="nobody answers"):
+        await context(surroundings).ask_admin(request)
+    surroundings.answer_admin = answer
+    assert await context(surroundings).ask_admin(request) == ("/ready", None)
 
 
 async def test_paths_are_relative_to_the_configuration(surroundings):
@@ -100,3 +118,96 @@ async def test_work_that_is_done_is_forgotten(surroundings):
     for _ in range(5):
         await asyncio.sleep(0)
     assert not made.has_background
+
+
+async def test_what_is_exposed_is_made_when_it_is_collected_with_what_comes_along(surroundings):
+    class Everybody:
+        async def exposed(self, plugin, key, *arguments):
+            return surroundings.exposes(plugin, key, *arguments)
+
+    made: list[Any] = []
+
+    def noted(*arguments):
+        made.append(arguments)
+        return len(made)
+
+    context(surroundings).expose("breakers", noted)
+    with pytest.raises(RuntimeError, match="serves requests"):
+        await context(surroundings).collect("breakers")
+    surroundings.gather = cast("Any", Everybody())
+    asking = context(surroundings, kind="admin route", name="breakers")
+    assert await asking.collect("breakers") == [1]
+    assert await asking.collect("breakers", "orders", 3) == [2]
+    assert await asking.collect("nothing") == []
+    assert made == [(), ("orders", 3)]
+
+
+# What is measured, and what components see of each other.
+
+
+class Gathered:
+    """A control plane of one worker, whose surroundings it knows."""
+
+    def __init__(self, surroundings: Any) -> None:
+        self.surroundings = surroundings
+
+    async def metrics(self) -> Any:
+        return self.surroundings.metrics.snapshot()
+
+    async def exposed(self, plugin: str, key: str) -> Any:
+        return self.surroundings.exposes(plugin, key)
+
+
+async def test_components_count_in_one_place(surroundings):
+    context(surroundings).metrics.counter("a_total", "A.").labels().add()
+    context(surroundings, name="other").metrics.counter("a_total", "A.").labels().add()
+    (family,) = surroundings.metrics.snapshot()
+    assert family.series == {(): 2.0}
+
+
+async def test_the_control_plane_knows_what_all_workers_count(surroundings):
+    surroundings.gather = Gathered(surroundings)
+    context(surroundings).metrics.counter("a_total", "A.").labels().add()
+    (family,) = await context(surroundings, kind="admin route").gather_metrics()
+    assert (family.name, family.series) == ("a_total", {(): 1.0})
+
+
+async def test_a_component_that_serves_knows_of_no_other_worker(surroundings):
+    with pytest.raises(RuntimeError, match="policy 'cache' serves requests; only components of the control plane"):
+        await context(surroundings).gather_metrics()
+    with pytest.raises(RuntimeError, match="only components of the control plane"):
+        await context(surroundings).collect("state")
+
+
+async def test_what_a_component_exposes_is_collected_as_it_is_then(surroundings):
+    surroundings.gather = Gathered(surroundings)
+    state = ["closed"]
+    context(surroundings).expose("state", lambda: list(state))
+    admin = context(surroundings, kind="admin route", name="breakers")
+    assert await admin.collect("state") == [["closed"]]
+    state.append("open")
+    assert await admin.collect("state") == [["closed", "open"]]
+    assert await admin.collect("other") == []
+
+
+async def test_the_last_component_that_exposes_something_is_the_one_that_is_asked(surroundings):
+    """A reload builds the next one before it exits the one before."""
+    surroundings.gather = Gathered(surroundings)
+    before, after = context(surroundings), context(surroundings)
+    before.expose("state", lambda: "before")
+    after.expose("state", lambda: "after")
+    await before.stop_background()
+    assert await after.collect("state") == ["after"]
+    await after.stop_background()
+    assert await after.collect("state") == []
+
+
+async def test_shared_memory_is_the_plugins(surroundings):
+    asked = []
+
+    async def obtain(plugin: str, key: str, size_bytes: int) -> Any:
+        asked.append((plugin, key, size_bytes))
+
+    surroundings.shared_memory = obtain
+    await context(surroundings).shared_memory("buckets", 64)
+    assert asked == [("cache", "buckets", 64)]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway import (
+    BalancerRegistration,
     Body,
     Endpoint,
     ErrorType,
@@ -418,6 +419,25 @@ async def test_components_are_built_in_a_thread(plane, kit):
 # Balancers: one for each route.
 
 
+async def test_a_balancer_may_stand_around_every_attempt(plane, kit, connect):
+    class Telling:
+        def select(self, instances: Any, exchange: Exchange) -> Any:
+            return instances[0]
+
+        def wrap(self, next: Any, route: Any) -> Any:  # noqa: A002 - the interface's name
+            async def tell(exchange: Exchange) -> Response:
+                response: Response = await next(exchange)
+                assert isinstance(response.body, bytes)
+                return Response(body=response.body + f" from {exchange.instance} on {route.id}".encode())
+
+            return tell
+
+    kit.add(BalancerRegistration(name="round_robin", build=lambda config, context: Telling()))
+    await serve(plane, kit.load(RULES))
+    client = await connect(plane.addresses()[0])
+    assert await client.ask("GET /files/b") == "200 /files/b from <Instance s/192.0.2.1:1 in_flight=0> on all"
+
+
 async def test_a_balancer_lives_as_long_as_its_route(plane, kit, until):
     class First:
         def select(self, instances, exchange):
@@ -521,7 +541,7 @@ async def test_an_adapter_that_fails_to_drain_does_not_keep_the_rest_from_stoppi
     await asyncio.wait_for(plane.stop(0), 5)
     del adapter.drain, adapter.close
     assert kit.events[-1] == "exit connector"
-    assert "an adapter failed" in caplog.text
+    assert "a component failed" in caplog.text
 
 
 # How it is doing.

@@ -11,6 +11,7 @@ import pytest
 
 from gateway import Endpoint, ErrorType, GatewayError, Response
 from gateway.errors import ConfigurationError
+from gateway.interfaces import Mark
 from gateway.logs import configure_logging
 from gateway.runtime.channel import Channel, ChannelClosed, Handed
 from gateway.runtime.listeners import bind
@@ -44,6 +45,7 @@ class Control:
             "socket": self._socket,
             "admin": self._admin,
             "mark": self._note("mark"),
+            "forget_marks": self._note("forget_marks"),
             "work": self._note("work"),
         }
         self.is_closed = False
@@ -81,7 +83,7 @@ class Control:
         return listening.getsockname()
 
 
-SERVICES: dict[str, Any] = {"s": ((Endpoint(address="192.0.2.1", port=1),), frozenset())}
+SERVICES: dict[str, Any] = {"s": ((Endpoint(address="192.0.2.1", port=1),), {})}
 
 
 @pytest.fixture
@@ -170,8 +172,27 @@ async def test_what_it_finds_out_about_an_instance_it_tells(control, kit, until)
     assert directory.service("s").available == ()
     await until(lambda: control.told)
     assert [each for each in control.told if each[0] == "mark"] == [
-        ("mark", "s", Endpoint(address="192.0.2.1", port=1), False, "refused")
+        (
+            "mark",
+            "s",
+            Endpoint(address="192.0.2.1", port=1),
+            "somebody",
+            Mark(share_percent=0, reason="refused"),
+            "refused",
+        )
     ]
+    assert list(directory.marks(instance)) == ["worker 3: somebody"]
+
+
+async def test_a_word_about_an_instance_reaches_it(control, kit, until):
+    await control.serve()
+    directory = control.worker._directory
+    marks = {"active": Mark(share_percent=0, reason="500")}
+    control.channel.tell("marks", "s", Endpoint(address="192.0.2.1", port=1), marks)
+    await until(lambda: not directory.service("s").available)
+    directory.forget_marks("passive")
+    assert not directory.service("s").available
+    await until(lambda: ("forget_marks", "passive") in control.told)
 
 
 async def test_how_it_is_doing(control, connect, kit, until):
@@ -273,6 +294,9 @@ def test_its_records_carry_its_number(capsys):
         log_as(4, "info", "text")
         logging.getLogger("gateway.runtime").info("hello")
         assert "hello worker=4" in capsys.readouterr().out
+        log_as(4, "info", "text")
+        (handler,) = (each for each in root.handlers if each not in before)
+        assert len(handler.filters) == 1, "a reload adds nothing"
         configure_logging("info")
     finally:
         for handler in [each for each in root.handlers if each not in before]:

@@ -13,7 +13,7 @@ import pytest
 
 from gateway import Endpoint, ErrorType, GatewayError, Response
 from gateway.errors import ConfigurationError, Problem
-from gateway.interfaces import AdminRequest
+from gateway.interfaces import AdminRequest, Mark
 from gateway.runtime import channel as channels
 from gateway.runtime import workers as pools
 from gateway.runtime.channel import Channel
@@ -48,10 +48,12 @@ class Process:
         self.served: list[str] = []
         self.prepared = ""
         self.services: dict[str, Any] = {}
+        self.marks: list[Any] = []
         self.drained: list[float] = []
         self.sockets: dict[Any, socket.socket] = {}
         handlers = {
-            name: getattr(self, f"_{name}") for name in ("prepare", "commit", "discard", "services", "drain", "report")
+            name: getattr(self, f"_{name}")
+            for name in ("prepare", "commit", "discard", "services", "marks", "drain", "report")
         }
         self.channel = Channel(end, handlers, lambda: None)
 
@@ -76,7 +78,7 @@ class Process:
         self.prepared = options.text or ""
         for address in self.script.addresses:
             if address not in self.sockets:
-                self.sockets[address] = await self.channel.call("socket", address, 16)
+                self.sockets[address] = socket.socket(fileno=await self.channel.call("socket", address, 16))
 
     async def _commit(self) -> list[Any]:
         await self.script.on("commit", self)
@@ -88,6 +90,9 @@ class Process:
 
     async def _services(self, services: dict[str, Any]) -> None:
         self.services.update(services)
+
+    async def _marks(self, service: str, endpoint: Endpoint, marks: dict[str, Mark]) -> None:
+        self.marks.append((service, endpoint.port, {source: mark.reason for source, mark in marks.items()}))
 
     async def _drain(self, timeout_s: float) -> None:
         self.drained.append(timeout_s)
@@ -194,19 +199,39 @@ async def test_what_changes_in_the_directory_is_told(pool, until):
     assert [len(each.services["orders"][0]) for each in pool.processes] == [1, 1]
     pool.directory.publish("static", {"orders": [Endpoint(address="192.0.2.1", port=1), Endpoint(address="b", port=2)]})
     await until(lambda: [len(each.services["orders"][0]) for each in pool.processes] == [2, 2])
-    pool.directory.mark(pool.directory.instances("orders")[0], is_healthy=False, reason="")
-    await until(lambda: [len(each.services["orders"][1]) for each in pool.processes] == [1, 1])
+    pool.directory.mark(pool.directory.instances("orders")[0], is_healthy=False, reason="500")
+    await until(lambda: [each.marks for each in pool.processes] == [[("orders", 1, {"somebody": "500"})]] * 2)
 
 
 async def test_what_one_worker_finds_out_every_worker_learns(pool, until):
     endpoint = Endpoint(address="192.0.2.1", port=1)
     pool.directory.publish("static", {"orders": [endpoint]})
     await serve(pool, "one")
-    pool.processes[0].channel.tell("mark", "orders", endpoint, False, "refused")  # noqa: FBT003 - as it travels
-    await until(lambda: [len(each.services["orders"][1]) for each in pool.processes] == [1, 1])
+    mark = Mark(share_percent=0, reason="refused")
+    pool.processes[0].channel.tell("mark", "orders", endpoint, "passive", mark, "refused")
+    learned = [("orders", 1, {"worker 1: passive": "refused"})]
+    await until(lambda: [each.marks for each in pool.processes] == [learned] * 2)
     assert pool.directory.service("orders").available == ()
-    pool.processes[0].channel.tell("mark", "unknown", endpoint, False, "refused")  # noqa: FBT003 - as it travels
+    pool.processes[0].channel.tell("mark", "unknown", endpoint, "passive", mark, "refused")
+    pool.processes[1].channel.tell("forget_marks", "passive")
     await asyncio.sleep(0.02)
+    assert pool.directory.service("orders").available == ()
+    pool.processes[0].channel.tell("forget_marks", "passive")
+    await until(lambda: pool.directory.service("orders").available)
+
+
+async def test_what_a_worker_said_goes_with_it(pool, until):
+    """Nobody is left to take it back."""
+    endpoint = Endpoint(address="192.0.2.1", port=1)
+    pool.directory.publish("static", {"orders": [endpoint]})
+    await serve(pool, "one")
+    mark = Mark(share_percent=0, reason="refused")
+    for process in list(pool.processes):
+        process.channel.tell("mark", "orders", endpoint, "passive", mark, "refused")
+    (instance,) = pool.directory.instances("orders")
+    await until(lambda: len(pool.directory.marks(instance)) == 2)
+    pool.processes[0].die()
+    await until(lambda: list(pool.directory.marks(instance)) == ["worker 2: passive"])
 
 
 async def test_workers_pass_requests_on(pool):
@@ -288,7 +313,7 @@ async def test_sockets_of_a_refused_configuration_are_closed(pool, script):
         raise ConfigurationError([Problem("no")])
 
     async def open_and_refuse(process):
-        process.sockets[free] = await process.channel.call("socket", free, 16)
+        process.sockets[free] = socket.socket(fileno=await process.channel.call("socket", free, 16))
         refuse(process)
 
     script.steps["prepare"] = open_and_refuse

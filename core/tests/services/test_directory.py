@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import Endpoint
+from gateway import Endpoint, Instance
 from gateway.services import ServiceDirectory
 
 
@@ -87,7 +87,7 @@ def test_a_provider_that_takes_over_from_another_changes_nothing(endpoint, caplo
     """What a reload does: balancers keep what they know, workers are told nothing, and there is no line to read."""
     told = []
     caplog.set_level(logging.INFO, "gateway")
-    directory = ServiceDirectory(changed=lambda service: told.append(service.name))
+    directory = ServiceDirectory(changed=lambda service, instance: told.append(service.name))
     directory.publish("static#1", {"orders": [endpoint(1), endpoint(2)]})
     available = directory.service("orders").available
     directory.publish("static#2", {"orders": [endpoint(1), endpoint(2)]})
@@ -182,16 +182,100 @@ def test_when_nobody_checks_any_more_everything_counts_as_working(directory, end
     directory.publish("static", {"orders": [endpoint(1), endpoint(2)], "users": [endpoint(3)]})
     for instance in directory.instances("orders"):
         directory.mark(instance, is_healthy=False, reason="")
-    directory.forget_marks()
+    directory.forget_marks("somebody")
     assert ports(directory.service("orders").available) == [1, 2]
+
+
+def test_what_one_says_another_cannot_take_back(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
+    active, passive = directory.heard_from("active"), directory.heard_from("passive")
+    one, _ = directory.instances("orders")
+    passive.mark(one, is_healthy=False, reason="5 errors in a row")
+    active.mark(one, is_healthy=True, reason="200")
+    assert not one.is_healthy
+    active.mark(one, is_healthy=False, reason="500")
+    passive.mark(one, is_healthy=True, reason="time served")
+    assert not one.is_healthy
+    assert {by: mark.reason for by, mark in active.marks(one).items()} == {"active": "500"}
+    active.mark(one, is_healthy=True, reason="200")
+    assert one.is_healthy
+    assert active.marks(one) == {}
+    assert (active.services(), list(active.instances("orders"))) == (["orders"], list(directory.instances("orders")))
+
+
+def test_what_is_said_goes_with_who_said_it(directory, endpoint):
+    directory.publish("static", {"orders": [endpoint(1)]})
+    (one,) = directory.instances("orders")
+    for source in ("worker 1: passive", "worker 11: passive", "active"):
+        directory.heard_from(source).mark(one, is_healthy=False, reason="")
+    directory.forget_marks("worker 1: ")
+    assert list(directory.marks(one)) == ["worker 11: passive", "active"]
+
+
+def test_health_is_logged_when_it_changes_for_everybody(directory, endpoint, caplog):
+    directory.publish("static", {"orders": [endpoint(1, id="one")]})
+    (one,) = directory.instances("orders")
+    for is_healthy in (False, True):
+        directory.heard_from("active").mark(one, is_healthy=is_healthy, reason="checked")
+        directory.heard_from("passive").mark(one, is_healthy=is_healthy, reason="seen")
+    assert [record.getMessage() for record in caplog.records] == [
+        "instance one of service orders is unhealthy: checked",
+        "instance one of service orders is healthy again: seen",
+    ]
+
+
+def test_an_instance_may_be_granted_a_share_of_its_weight(directory, endpoint):
+    """Weights are whole numbers; what counts are their proportions."""
+    directory.publish("static", {"orders": [endpoint(1, weight=2), endpoint(2, weight=3)]})
+    service = directory.service("orders")
+    one, two = service.available
+    before = service.available
+    directory.mark(one, is_healthy=True, reason="slow start", share_percent=10)
+    assert (one.weight, two.weight, one.share_percent) == (20, 300, 10)
+    assert service.available is not before
+    assert service.available == before
+    directory.heard_from("another").mark(one, is_healthy=True, reason="slow start", share_percent=5)
+    assert one.weight == 10
+    directory.mark(one, is_healthy=True, reason="")
+    assert one.weight == 10
+    directory.heard_from("another").mark(one, is_healthy=True, reason="")
+    assert (one.weight, two.weight, one.share_percent) == (2, 3, 100)
+
+
+@pytest.mark.parametrize("share_percent", [0, 101, -1])
+def test_a_share_that_is_none_is_refused(directory, endpoint, share_percent):
+    directory.publish("static", {"orders": [endpoint(1)]})
+    with pytest.raises(ValueError, match="must be from 1 to 100"):
+        directory.mark(directory.instances("orders")[0], is_healthy=True, reason="", share_percent=share_percent)
 
 
 # Telling others.
 
 
+def test_a_word_about_one_instance_is_told_as_such(endpoint):
+    """A service may have thousands of them."""
+    told = []
+    directory = ServiceDirectory(changed=lambda service, instance: told.append(instance))
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
+    one, two = directory.instances("orders")
+    directory.mark(two, is_healthy=False, reason="")
+    assert told == [None, two]
+    copy = ServiceDirectory()
+    copy.take_over("orders", ((one.endpoint, two.endpoint), {}))
+    copy.take_marks("orders", two.endpoint, directory.marks(two))
+    copy.take_marks("orders", endpoint(9), directory.marks(two))
+    assert ports(copy.service("orders").available) == [1]
+    copy.take_marks("orders", two.endpoint, {})
+    assert ports(copy.service("orders").available) == [1, 2]
+
+
+def test_nobody_says_anything_about_an_unknown_instance(directory, endpoint):
+    assert directory.marks(Instance("nobody", endpoint(1))) == {}
+
+
 def test_every_change_is_told_once(endpoint):
     told = []
-    directory = ServiceDirectory(changed=lambda service: told.append(service.name))
+    directory = ServiceDirectory(changed=lambda service, instance: told.append(service.name))
     directory.publish("static", {"orders": [endpoint(1)], "users": [endpoint(2)]})
     assert sorted(told) == ["orders", "users"]
     told.clear()
@@ -201,8 +285,8 @@ def test_every_change_is_told_once(endpoint):
     told.clear()
     directory.mark(directory.instances("users")[0], is_healthy=False, reason="")
     directory.mark(directory.instances("users")[0], is_healthy=False, reason="")
-    directory.forget_marks()
-    directory.forget_marks()
+    directory.forget_marks("somebody")
+    directory.forget_marks("somebody")
     assert told == ["users", "users"]
     directory.withdraw("static")
     assert sorted(told) == ["orders", "users", "users", "users"]
@@ -213,15 +297,15 @@ def test_a_copy_is_what_the_original_is(directory, endpoint):
     directory.mark(directory.instances("orders")[0], is_healthy=False, reason="")
     copy = ServiceDirectory()
     service = copy.service("orders")
-    copy.take_over("orders", *directory.service("orders").published())
+    copy.take_over("orders", directory.service("orders").published())
     assert ports(service.available) == [2]
     assert ports(service.instances) == [1, 2, 3]
     kept = service.available[0]
     directory.publish("static", {"orders": [endpoint(2), endpoint(4)]})
-    copy.take_over("orders", *directory.service("orders").published())
+    copy.take_over("orders", directory.service("orders").published())
     assert ports(service.available) == [2, 4]
     assert service.available[0] is kept
-    copy.take_over("orders", (), frozenset())
+    copy.take_over("orders", ((), {}))
     assert service.instances == ()
 
 

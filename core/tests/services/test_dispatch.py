@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -350,3 +351,19 @@ async def test_context_variables_reach_a_connector(service, dispatch_to, connect
     variable.set("trace")
     await dispatch_to(Waiting())(exchange)
     assert seen == ["trace"]
+
+
+@pytest.mark.parametrize("answer", [Response, ConnectionError])
+async def test_the_time_of_the_last_attempt_stands_on_the_exchange(service, connector, exchange, first, answer):
+    def respond():
+        if answer is ConnectionError:
+            raise ConnectionError("gone")
+        return Response()
+
+    now = iter([0.0, 1.0, 10.0, 12.0])
+    observers = Observers((), lambda traceback: None)
+    dispatch = build_dispatch(service, first, {"http": connector(respond)}, observers, clock=lambda: next(now))
+    for expected_s in (1.0, 2.0):
+        with contextlib.suppress(ConnectionError):
+            await dispatch(exchange)
+        assert exchange.service_s == expected_s

@@ -30,7 +30,7 @@ class BuiltIn:
 
     def load(self) -> Command:
         """Import the module that has its name."""
-        return cast("Command", importlib.import_module(f"gateway.cli.{self.name}"))
+        return cast("Command", importlib.import_module(f"gateway.cli.{self.name.replace('-', '_')}"))
 
     def parser(self, command: Command, *, prog: str | None = None) -> Parser:
         """Return what reads its flags.
@@ -50,6 +50,7 @@ _ALL = (
     BuiltIn("routes", "List the rules as they are tried, or say which of them a request gets."),
     BuiltIn("explain", "Say what becomes of a request: its rule, its policies and their settings."),
     BuiltIn("plugins", "List the installed plugins, what they offer and what of it is used."),
+    BuiltIn("new-plugin", "Write a plugin to begin with: a distribution with its tests and checks."),
     BuiltIn("schema", "Print the JSON Schema of the configuration, for editors."),
 )
 

@@ -62,18 +62,33 @@ def by_precedence(configuration: Configuration) -> list[ConfiguredRule]:
 
 def pipeline_of(rule: ConfiguredRule) -> list[Step]:
     """Return the steps of a rule, outermost first; within a stage the core's own come first."""
-    steps = [*_access_steps(rule)]
-    steps += [Step(stage=Stage.LIMIT, label=limiter.name, components=(limiter,)) for limiter in rule.limiters]
+    limits = [
+        Step(
+            stage=Stage.AUTHENTICATE if limiter.config.before_authentication else Stage.LIMIT,
+            label=limiter.name,
+            components=(limiter,),
+            note=_note(limiter),
+        )
+        for limiter in rule.limiters
+    ]
+    # In their stage limits come first: one before authentication is just that.
+    steps = [*limits, *_access_steps(rule)]
     steps += [
         Step(
             stage=policy.registration.stage,
             label=policy.name,
             components=(policy,),
-            note="left out when it fails" if policy.on_error == "allow" else "",
+            note=_note(policy),
         )
         for policy in rule.policies
     ]
     return sorted(steps, key=lambda step: step.stage)
+
+
+def _note(configured: Configured) -> str:
+    """Return what is not usual about how it is applied."""
+    notes = ["left out when it fails"] if configured.on_error == "allow" else []
+    return "; ".join([*notes, *(["only watched (mode: shadow)"] if configured.is_shadow else [])])
 
 
 def _access_steps(rule: ConfiguredRule) -> Iterable[Step]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.arguments import add_configuration_flags, add_json_flag
+from gateway.cli.arguments import UsageError, add_configuration_flags, add_json_flag
 from gateway.cli.describe import Step, conditions_text, duration_text, path_text, pipeline_of, rule_data
 from gateway.cli.loading import load
 from gateway.cli.lookup import find_rule, parse_request
 from gateway.cli.screen import Column
 from gateway.cli.settings import settings_of
+from gateway.errors import ConfigurationError
+from gateway.headers import Headers
+from gateway.pipeline.explaining import explain_token
+from gateway.runtime.explain import explain
+from gateway.units import parse_duration
 
 if TYPE_CHECKING:
     import argparse
@@ -20,13 +27,14 @@ if TYPE_CHECKING:
     from gateway.cli.lookup import Asked, Found
     from gateway.cli.screen import Screen
     from gateway.config import Configuration, Configured, ConfiguredRule
+    from gateway.runtime.explain import Outcome
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: Parser) -> None:
     """Declare the arguments of ``gateway explain``."""
-    parser.add_argument("method", metavar="METHOD", help="the method, such as GET; may be left out")
+    parser.add_argument("method", nargs="?", metavar="METHOD", help="the method, such as GET; may be left out")
     parser.add_argument("url", nargs="?", metavar="URL", help="http://host/path, or only /path")
     parser.add_argument(
         "-H",
@@ -36,6 +44,19 @@ def add_arguments(parser: Parser) -> None:
         default=[],
         metavar="'Name: value'",
         help="a header field of the request; may be repeated",
+    )
+    parser.add_argument(
+        "--token",
+        dest="wants_token",
+        action="store_true",
+        help="print a token for the header field X-Gateway-Explain of live requests, and nothing else",
+    )
+    parser.add_argument(
+        "--valid-for",
+        dest="valid_for",
+        default="15m",
+        metavar="DURATION",
+        help="how long that token is valid; without it 15m",
     )
     add_configuration_flags(parser)
     add_json_flag(parser)
@@ -48,15 +69,54 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
         ConfigurationError: With everything that is wrong with the configuration.
         UsageError: If there is no such request.
     """
+    configuration = load(args, context)
+    if args.wants_token:
+        context.out.line(_token(configuration, args.valid_for))
+        return 0
+    if args.method is None:
+        raise UsageError("gateway explain: say which request: gateway explain GET http://host/path")
     method, url = (args.method, args.url) if args.url is not None else ("GET", args.method)
     asked = parse_request(method, url, args.headers)
-    configuration = load(args, context)
-    explanation = _Explanation(asked, find_rule(asked, configuration), configuration)
+    found = find_rule(asked, configuration)
+    explanation = _Explanation(asked, found, configuration, _run_policies(asked, found, configuration))
     if args.as_json:
         context.out.json(explanation.data())
     else:
         explanation.print(context.out)
     return 0 if explanation.found.rule is not None else 1
+
+
+def _token(configuration: Configuration, valid_for: str) -> str:
+    secret = configuration.gateway.admin.token
+    if secret is None:
+        raise UsageError("gateway explain: tokens are made with gateway.admin.token; set it")
+    try:
+        duration_s = parse_duration(valid_for)
+    except ValueError as error:
+        raise UsageError(f"gateway explain: --valid-for: {error}") from error
+    return explain_token(secret.get_secret_value(), int(time.time() + duration_s))
+
+
+def _run_policies(asked: Asked, found: Found, configuration: Configuration) -> Outcome | str | None:
+    """Return what the policies do; why they could not be run; ``None`` if there are none to run."""
+    if found.rule is None:
+        return None
+    running = explain(
+        configuration,
+        found.rule,
+        method=asked.method,
+        host=asked.host,
+        path=found.path or "/",
+        query=asked.query,
+        headers=Headers(list(asked.headers.pairs)),
+        params=found.params,
+    )
+    try:
+        return asyncio.run(running)
+    except ConfigurationError as error:
+        return "\n".join(map(str, error.problems))
+    except TimeoutError:
+        return "there was no answer in time"
 
 
 class _Explanation:
@@ -66,10 +126,12 @@ class _Explanation:
         asked: The request.
         found: What it gets.
         configuration: All there is.
+        outcome: What its policies did, or why they could not be run.
     """
 
-    def __init__(self, asked: Asked, found: Found, configuration: Configuration) -> None:
+    def __init__(self, asked: Asked, found: Found, configuration: Configuration, outcome: Outcome | str | None) -> None:
         self.found = found
+        self._outcome = outcome
         self._asked = asked
         self._configuration = configuration
 
@@ -85,6 +147,7 @@ class _Explanation:
             "allowed": list(found.allowed),
             "rule": None,
             "pipeline": [self._step_data(step) for step in self._steps()],
+            "ran": self._ran_data(),
         }
         return data | self._rule_data(rule) if rule is not None else data
 
@@ -112,6 +175,43 @@ class _Explanation:
                 Column("FROM", "dim"),
             )
             screen.table(columns, rows)
+        self._print_ran(screen)
+
+    # What its policies did.
+
+    def _ran_data(self) -> dict[str, Any] | None:
+        outcome = self._outcome
+        if outcome is None:
+            return None
+        if isinstance(outcome, str):
+            return {"error": outcome}
+        steps = [step.data() for step in outcome.steps]
+        return {"status": outcome.status, "forwarded": outcome.is_forwarded, "steps": steps}
+
+    def _print_ran(self, screen: Screen) -> None:
+        outcome = self._outcome
+        if outcome is None:
+            return
+        screen.line()
+        if isinstance(outcome, str):
+            screen.line(f"The policies could not be run: {outcome}")
+            return
+        if outcome.steps:
+            columns = (
+                Column("STAGE"),
+                Column("POLICY", "bold"),
+                Column("DECISION"),
+                Column("REASON", gives_way=1),
+                Column("TIME"),
+                Column("FROM", "dim"),
+            )
+            rows = [
+                (step.stage, step.name, step.decision, step.reason, f"{step.own_s * 1000:.2f} ms", step.where)
+                for step in outcome.steps
+            ]
+            screen.table(columns, rows)
+        asked = "the service would be asked" if outcome.is_forwarded else f"answered {outcome.status} by the gateway"
+        screen.line(f"In the end {asked}.")
 
     # The rule.
 

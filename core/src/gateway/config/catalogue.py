@@ -30,6 +30,7 @@ BLOCKS: Mapping[str, str] = {
     "registry.dockercompose": "docker",
     "registry.kubernetes": "kubernetes",
     "auth.jwt": "jwt",
+    "auth.apiKey": "apikey",
     "auth.apikey": "apikey",
     "auth.oauth2": "oauth2",
     "auth.rbac": "rbac",
@@ -70,6 +71,7 @@ RULE_KEYS: Mapping[str, str] = {
     "circuitBreaker": "circuitbreaker",
     "retry": "retry",
     "auth.jwt": "jwt",
+    "auth.apiKey": "apikey",
     "auth.apikey": "apikey",
     "auth.oauth2": "oauth2",
 }

@@ -76,7 +76,7 @@ class Node:
         """What may stand here."""
         blocks = {key: child.shape for key, child in self.children.items()}
         if any(claim.config_key is None for claim in self.claims):
-            blocks |= {"enabled": Shape(bool), "onError": Shape(str)}
+            blocks |= {"enabled": Shape(bool), "onError": Shape(str), "mode": Shape(str)}
         core = Shape(self.core) if self.core is not None else Shape()
         blocks |= {key: core.below(key) for key in self.core_keys}
         blocks |= {key: Shape(entries=entry.shape) for key, entry in self.lists.items()}

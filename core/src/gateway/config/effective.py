@@ -11,6 +11,7 @@ a template for those rules, and off elsewhere: ``rateLimitStorage`` says where l
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -70,6 +71,7 @@ class Offers:
         self._chosen: dict[int, Configured | None] = {}
         self._for_rules: dict[tuple[int, str], Configured | None] = {}
         self._distinct: dict[Hashable, Configured] = {}
+        self._limits: dict[int, tuple[Configured, ...]] = {}
         self._used: set[int] = set()
 
     def switch(self, registration: Registration, *, on: bool) -> None:
@@ -137,9 +139,10 @@ class Offers:
     ) -> Configured | None:
         self._used.add(id(registration))
         plugin = self._host.owner(registration)
-        if registration.kind == "balancer" and "enabled" in block:
+        if registration.kind == "balancer" and not self._is_enabled(block):
             self._report.error("means nothing for a balancer, which loadBalance chooses", key=block.places["enabled"])
         on_error = self._on_error(registration, block)
+        is_shadow = self._is_shadow(registration, block)
         own = block.copy()
         for key in RESERVED_KEYS:
             if key in own:
@@ -153,9 +156,14 @@ class Offers:
         if config is None:
             return None
         configured = Configured(
-            plugin=plugin, registration=registration, config=config, where=block.place.at_key, on_error=on_error
+            plugin=plugin,
+            registration=registration,
+            config=config,
+            where=block.place.at_key,
+            on_error=on_error,
+            is_shadow=is_shadow,
         )
-        return self._distinct.setdefault((id(registration), on_error, fingerprint(config)), configured)
+        return self._distinct.setdefault((id(registration), on_error, is_shadow, fingerprint(config)), configured)
 
     def _default(self, registration: Registration) -> Block:
         """Return the block of an offer that has none, as if it stood where it would."""
@@ -187,6 +195,37 @@ class Offers:
         elif value == "allow" and decides_access(registration):
             self._report.error(f"'allow' would let anybody in when {registration.name!r} fails; remove it", value=place)
         return "allow" if value == "allow" else "deny"
+
+    def _is_shadow(self, registration: Registration, block: Block) -> bool:
+        value = block.get("mode")
+        if value is None:
+            return False
+        place = block.places["mode"]
+        if value not in ("enforce", "shadow"):
+            self._report.error(f"{value!r} is not one of 'enforce' or 'shadow'; write one of these", value=place)
+        elif registration.kind not in MAY_FAIL:
+            self._report.error(
+                f"means nothing here, for this decides nothing about a request ({registration.kind}); remove it",
+                key=place,
+            )
+        return bool(value == "shadow")
+
+    def limits_of(self, configured: Configured) -> tuple[Configured, ...]:
+        """Return the limits that the configuration of a limiter means, as if each had a block of its own."""
+        key = id(configured)
+        if key not in self._limits:
+            try:
+                configs = tuple(configured.registration.limits_of(configured.config))
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises is contained here
+                bug = f"{configured.plugin} raised {describe_error(error)} in limits_of; tell its author"
+                self._report.error(bug, key=self._place)
+                configs = ()
+            self._limits[key] = (
+                (configured,)
+                if configs == (configured.config,)
+                else tuple(dataclasses.replace(configured, config=config) for config in configs)
+            )
+        return self._limits[key]
 
 
 def blocks_of(claimed: Iterable[Claimed], report: Report) -> dict[int, tuple[Registration, Block]]:

@@ -80,7 +80,7 @@ class Matching:
         """Return the protocols that clients may change to."""
         allowed = self._rule.allow_upgrade
         if allowed is None:
-            allowed = "WEBSOCKET" in (self._rule.methods or ())
+            allowed = self._rule.protocol == "websocket" or "WEBSOCKET" in (self._rule.methods or ())
         if isinstance(allowed, bool):
             return frozenset({"websocket"}) if allowed else frozenset()
         return frozenset(allowed)

@@ -7,9 +7,9 @@ Blocks of plugins stand between these keys, in ``frontend``, ``backend``, ``regi
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from gateway.interfaces import Stage
 from gateway.registrations import Config
@@ -20,6 +20,7 @@ __all__ = [
     "AuthConfig",
     "ErrorsConfig",
     "GatewayConfig",
+    "IdentityHeadersConfig",
     "LoggingConfig",
     "PipelineConfig",
     "PluginsConfig",
@@ -140,6 +141,60 @@ class RouterConfig(Config):
     )
 
 
+_NOT_OURS = frozenset(
+    (
+        *("authorization", "connection", "content-length", "content-type", "cookie", "expect", "forwarded", "host"),
+        *("keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"),
+        *("via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"),
+    )
+)
+
+
+def _identity_field(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+){0,7}", name):
+        msg = f"{name!r} cannot carry an identity; write letters and digits, joined by at most 7 hyphens"
+        raise ValueError(msg)
+    if name.lower() in _NOT_OURS:
+        msg = f"{name!r} has another meaning; take a name such as 'X-Auth-Subject'"
+        raise ValueError(msg)
+    return name
+
+
+IdentityField = Annotated[str, AfterValidator(_identity_field)]
+"""A field in which services are told about the caller."""
+
+
+class IdentityHeadersConfig(Config):
+    """Which fields tell services who is calling. Fields of these names that clients send never reach a service."""
+
+    subject: IdentityField | None = Field(
+        default="X-Auth-Subject", description="The field for who is calling; `null` sends none."
+    )
+    type: IdentityField | None = Field(
+        default="X-Auth-Type", description="The field for `user`, `service` or `device`; `null` sends none."
+    )
+    provider: IdentityField | None = Field(
+        default="X-Auth-Provider", description="The field for the authenticator that found it out; `null` sends none."
+    )
+    scopes: IdentityField | None = Field(
+        default="X-Auth-Scopes",
+        description="The field for the scopes, sorted and separated by spaces; `null` sends none.",
+    )
+    claims: dict[str, IdentityField] = Field(
+        default_factory=dict, description="Claims of the caller, each with its field; what is not text becomes JSON."
+    )
+
+    @model_validator(mode="after")
+    def _is_distinct(self) -> Self:
+        names = [self.subject, self.type, self.provider, self.scopes, *self.claims.values()]
+        taken = [name.lower() for name in names if name is not None]
+        twice = sorted({name for name in taken if taken.count(name) > 1})
+        if twice:
+            msg = f"the field {twice[0]!r} is named twice; give each its own"
+            raise ValueError(msg)
+        return self
+
+
 class AuthConfig(Config):
     """Who may use the gateway, where a rule does not say otherwise."""
 
@@ -155,6 +210,10 @@ class AuthConfig(Config):
         description="Paths that need no credentials, with everything below them; `/public` and `/public/*` alike.",
     )
     required_scopes: Names = Field(default=(), description="Scopes that every caller needs; implies `required`.")
+    identity_headers: IdentityHeadersConfig = Field(
+        default_factory=IdentityHeadersConfig,
+        description="How services are told who is calling; on where the block stands or an authenticator is on.",
+    )
 
 
 class GatewayConfig(Config):
@@ -236,9 +295,14 @@ class RuleConfig(Config):
     preserve_host: bool = Field(default=True, description="Whether the client's `Host` reaches the service.")
     allow_upgrade: bool | Annotated[Names, AfterValidator(lambda names: tuple(map(str.lower, names)))] | None = Field(
         default=None,
-        description="Protocols that clients may change to; `true` is `[websocket]`, as is WEBSOCKET in `methods`.",
+        description="Protocols that clients may change to; `true` is `[websocket]`, as is WEBSOCKET in `methods` or "
+        "`protocol: websocket`.",
     )
     metadata: dict[str, Any] = Field(default_factory=dict, description="Anything that plugins want to know.")
+    explain: bool = Field(
+        default=False,
+        description="Whether requests with a token of `gateway explain --token` are told what each policy did.",
+    )
     auth_required: bool | None = Field(
         default=None,
         description="`true` needs valid credentials; `false` asks for none, unless `gateway.auth.required`.",

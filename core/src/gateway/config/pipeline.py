@@ -39,8 +39,9 @@ class Pipeline:
         return self._on("policy", self._policies, draft)
 
     def limiters(self, draft: Draft) -> tuple[Configured, ...]:
-        """Return the limiters of a rule, by name."""
-        return self._on("limiter", self._limiters, draft)
+        """Return the limiters of a rule, by name, each limit that one means by itself."""
+        found = self._on("limiter", self._limiters, draft)
+        return tuple(limit for configured in found for limit in self._offers.limits_of(configured))
 
     def edge_policies(self) -> tuple[Configured, ...]:
         """Return the gateway-wide policies of the EDGE stage."""

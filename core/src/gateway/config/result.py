@@ -39,6 +39,7 @@ class Configured:
         config: Its effective configuration, an instance of ``registration.config``.
         where: Where its block stands; of several equal ones the first.
         on_error: What happens to an exchange in which it fails.
+        is_shadow: Whether it is only watched (``mode: shadow``).
     """
 
     plugin: Plugin
@@ -46,6 +47,7 @@ class Configured:
     config: Any  # an instance of registration.config, which only the plugin knows
     where: str
     on_error: OnError = "deny"
+    is_shadow: bool = False
 
     @property
     def name(self) -> str:

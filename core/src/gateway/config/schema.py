@@ -27,6 +27,11 @@ _ON_ERROR: dict[str, Any] = {
         "default": "deny",
         "description": "What happens to a request when this fails; `allow` leaves it out, where that is safe.",
     },
+    "mode": {
+        "enum": ["enforce", "shadow"],
+        "default": "enforce",
+        "description": "`shadow` decides and records what it would have done, and lets every request pass.",
+    },
 }
 
 

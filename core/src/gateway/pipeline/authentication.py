@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import ErrorType, GatewayError, Unauthorized
@@ -10,10 +11,28 @@ from gateway.exchange import Principal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler, Request, Response
     from gateway.interfaces import Authenticator, Route
+    from gateway.pipeline.shadow import ShadowRecord
 
-__all__ = ["AuthenticationPolicy", "ScopePolicy"]
+__all__ = ["AppliedAuthenticator", "AuthenticationPolicy", "ScopePolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedAuthenticator:
+    """An authenticator on a route.
+
+    Attributes:
+        name: The registration's name.
+        challenge: The scheme for ``WWW-Authenticate``.
+        authenticator: The component.
+        is_shadow: ``mode: shadow``: it refuses nobody, and lets nobody in. Where all are so, none are required.
+    """
+
+    name: str
+    challenge: str
+    authenticator: Authenticator
+    is_shadow: bool = False
 
 
 class AuthenticationPolicy:
@@ -23,7 +42,8 @@ class AuthenticationPolicy:
     (RFC 9110 section 11.6.1).
 
     Args:
-        authenticators: Name, challenge and component, in ``auth.providers`` order.
+        authenticators: In ``auth.providers`` order.
+        shadow: Where is recorded what authenticators in shadow mode would have done.
         is_required: Whether anonymous requests are refused.
         skips: Says of a path in canonical form whether nobody is asked there (``auth.skipPaths``); ``None`` if
             everybody is everywhere.
@@ -31,7 +51,8 @@ class AuthenticationPolicy:
 
     def __init__(
         self,
-        authenticators: Sequence[tuple[str, str, Authenticator]],
+        authenticators: Sequence[AppliedAuthenticator],
+        shadow: ShadowRecord,
         *,
         is_required: bool,
         skips: Callable[[str], bool] | None = None,
@@ -39,8 +60,15 @@ class AuthenticationPolicy:
         self._authenticators = tuple(authenticators)
         self._is_required = is_required
         self._skips = skips
-        self._challenge = ", ".join(dict.fromkeys(challenge for _, challenge, _ in authenticators))
-        self.waits = any(getattr(component, "waits", True) for _, _, component in authenticators)
+        self._shadow = shadow
+        self._challenge = ", ".join(dict.fromkeys(applied.challenge for applied in authenticators))
+        self._conceal: tuple[Callable[[Request], None], ...] = tuple(
+            conceal
+            for applied in authenticators
+            if not applied.is_shadow and (conceal := getattr(applied.authenticator, "conceal", None)) is not None
+        )
+        self._is_shadow = bool(authenticators) and all(applied.is_shadow for applied in authenticators)
+        self.waits = any(getattr(applied.authenticator, "waits", True) for applied in authenticators)
 
     def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the interface's name
         """Return the handler that knows who is calling; ``next`` itself where there is nothing to try."""
@@ -57,15 +85,22 @@ class AuthenticationPolicy:
         return authenticate
 
     async def _identify(self, exchange: Exchange) -> None:
-        for name, challenge, authenticator in self._authenticators:
+        for applied in self._authenticators:
             try:
-                principal = _checked(name, await authenticator.authenticate(exchange.request))
-            except Unauthorized as error:
-                raise _challenged(error, name, challenge) from error
-            if principal is not None:
+                principal = _checked(applied.name, await applied.authenticator.authenticate(exchange.request))
+            except Exception as error:
+                if applied.is_shadow:
+                    self._shadow.refusal(exchange, applied.name, error)
+                    continue
+                if isinstance(error, Unauthorized):
+                    raise _challenged(error, applied.name, applied.challenge) from error
+                raise
+            if principal is not None and not applied.is_shadow:
                 exchange.principal = principal
+                for conceal in self._conceal:
+                    conceal(exchange.request)
                 return
-        if self._is_required:
+        if self._is_required and not self._is_shadow:
             raise Unauthorized(challenge=self._challenge)
 
 

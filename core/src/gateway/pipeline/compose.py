@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.interfaces import Stage
 from gateway.pipeline.compiled import CompiledRoute
+from gateway.pipeline.shadow import ShadowRecord, shadow
 from gateway.pipeline.tolerance import tolerate
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ class PlacedPolicy:
         name: The registration's name.
         policy: The component.
         is_optional: ``onError: allow``: its failure does not fail the exchange, as long as nothing further in has run.
+        shadow: Where is recorded what it would have done (``mode: shadow``); ``None`` lets it do it.
+        where: The line of the configuration that turned it on, for explanations.
     """
 
     stage: Stage
     name: str
     policy: Policy
     is_optional: bool = False
+    shadow: ShadowRecord | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,16 +78,16 @@ def compile_route(
     handler = components.terminal
     edge = [placed for placed in components.policies if placed.stage is Stage.EDGE]
     inner = [placed for placed in components.policies if placed.stage is not Stage.EDGE]
-    handler, inner_waits = _stack(inner, handler, route)
+    handler, inner_waits = _stack(inner, handler, components)
     if components.rewrite is not None:
         # Before the policies: one of them may have the last word on what is forwarded.
         handler = _rewriting(handler, components.rewrite)
     # Edge policies see refusals as the responses they become: a 401 has CORS headers too.
     contained = _contained(handler, containment)
-    outermost, edge_waits = _stack(edge, contained, route)
+    outermost, edge_waits = _stack(edge, contained, components)
     return CompiledRoute(
         route=route,
-        handler=handler if outermost is contained else outermost,
+        handler=components.observers.announced(handler if outermost is contained else outermost),
         needs_task=inner_waits or edge_waits,
         observers=components.observers,
         containment=containment,
@@ -90,17 +95,22 @@ def compile_route(
     )
 
 
-def _stack(policies: Sequence[PlacedPolicy], handler: Handler, route: Route) -> tuple[Handler, bool]:
+def _stack(policies: Sequence[PlacedPolicy], handler: Handler, components: RouteComponents) -> tuple[Handler, bool]:
     """Wrap ``handler`` in policies, the last one first; returns whether one of them may wait by itself, too."""
+    route = components.route
     waits = False
     for placed in reversed(policies):
         inner = handler
-        if placed.is_optional:
+        if placed.shadow is not None:
+            handler = shadow(placed.name, placed.policy, inner, route, placed.shadow)
+        elif placed.is_optional:
             handler = tolerate(placed.name, placed.policy, inner, route)
         else:
             handler = placed.policy.wrap(inner, route)
-        # One that returns the next handler does nothing here, and so nothing that waits.
-        waits = waits or (handler is not inner and getattr(placed.policy, "waits", True))
+        if handler is inner:
+            continue  # it does nothing here, and so nothing that waits
+        waits = waits or getattr(placed.policy, "waits", True)
+        handler = components.observers.around(placed.name, placed.stage, handler, route)
     return handler, waits
 
 

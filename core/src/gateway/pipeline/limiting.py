@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from gateway.exchange import Exchange, Handler, Response
     from gateway.interfaces import Decision, Limiter, Route
+    from gateway.metrics import Metrics
+    from gateway.pipeline.shadow import ShadowRecord
 
 __all__ = ["AppliedLimiter", "LimitPolicy", "key_function"]
 
@@ -39,60 +41,120 @@ class AppliedLimiter:
         name: The registration's name.
         key: Says whose quota an exchange counts against.
         limiter: The component.
+        cost: How much of the quota a request takes.
+        fields: Which fields tell clients: ``both``, ``x-ratelimit``, ``ratelimit`` or ``none``.
         is_optional: ``onError: allow``: its failure lets the exchange pass.
+        is_shadow: ``mode: shadow``: it refuses nothing.
     """
 
     name: str
     key: Callable[[Exchange], str]
     limiter: Limiter
+    cost: int = 1
+    fields: str = "both"
     is_optional: bool = False
+    is_shadow: bool = False
 
 
 class LimitPolicy:
-    """Asks every limiter of the route; one refusal refuses the request.
+    """Asks every limiter of the route; one refusal refuses the request, and what the others took is given back.
 
-    Answers carry ``X-RateLimit-Limit``, ``-Remaining`` and ``-Reset`` of the tightest limit.
+    Answers tell the client about the tightest limit; see ``LimitConfig.headers``.
 
     Args:
         limiters: In the order they are asked.
+        metrics: Where refusals and failures are counted.
+        shadow: Where is recorded what limiters in shadow mode would have done.
+        is_outer: Whether another one may stand further in, and have told the client about its own limits.
     """
 
-    def __init__(self, limiters: Sequence[AppliedLimiter]) -> None:
+    def __init__(
+        self,
+        limiters: Sequence[AppliedLimiter],
+        metrics: Metrics,
+        shadow: ShadowRecord,
+        *,
+        is_outer: bool = False,
+    ) -> None:
         self._limiters = tuple(limiters)
+        self._is_outer = is_outer
+        self._shadow = shadow
+        self._asked = metrics.counter(
+            "gateway_rate_limit_hits_total", "Requests that a limit was asked about.", ("route", "limit_type")
+        )
+        self._refused = metrics.counter(
+            "gateway_rate_limit_rejected_total", "Requests that a limit refused.", ("route", "limit_type")
+        )
+        self._failed = metrics.counter(
+            "gateway_limiter_failures_total", "Requests for which a limiter failed.", ("route", "limiter")
+        )
         self.waits = any(getattr(applied.limiter, "waits", True) for applied in limiters)
 
     def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the interface's name
         """Return the handler that limits; ``next`` itself where nothing does."""
         if not self._limiters:
             return next
-        limiters, prefix = self._limiters, f"{route.id}|"
+        prefix, may_be_told_already = f"{route.id}|", self._is_outer
+        limiters = [(applied, self._asked.labels(route.id, applied.name)) for applied in self._limiters]
 
         async def limit(exchange: Exchange) -> Response:
             tightest: Decision | None = None
-            for applied in limiters:
+            tightest_limiter = self._limiters[0]
+            taken: list[tuple[AppliedLimiter, str]] = []
+            for applied, asked in limiters:
+                asked.value += 1.0
+                key = prefix + applied.key(exchange)
                 try:
-                    decision = await applied.limiter.acquire(prefix + applied.key(exchange), 1)
-                except GatewayError:
-                    raise
-                except Exception:
-                    if not applied.is_optional:
-                        raise
-                    logger.exception(
-                        "limiter %r failed and was skipped (onError: allow)",
-                        applied.name,
-                        extra={"request_id": exchange.request.id, "route": route.id},
-                    )
+                    decision = await applied.limiter.acquire(key, applied.cost)
+                except Exception as error:  # noqa: BLE001 - raised again, unless it may pass
+                    self._note_failure(exchange, applied, error)
                     continue
                 if not decision.is_allowed:
-                    raise RateLimited(decision.retry_after_s, headers=_fields(decision), plugin=applied.name)
+                    self._refuse(exchange, applied, decision, taken)
+                    continue
+                taken.append((applied, key))
                 if tightest is None or decision.remaining < tightest.remaining:
-                    tightest = decision
+                    tightest, tightest_limiter = decision, applied
             response = await next(exchange)
             if tightest is not None:
-                response.headers.pairs.extend(_fields(tightest))
+                fields = _fields(tightest, tightest_limiter)
+                pairs = response.headers.pairs
+                if may_be_told_already and any(name == fields[0][0] for name, _ in pairs if fields):
+                    return response
+                pairs += fields
             return response
 
         return limit
+
+    def _refuse(
+        self, exchange: Exchange, applied: AppliedLimiter, decision: Decision, taken: list[tuple[AppliedLimiter, str]]
+    ) -> None:
+        """Refuse the request, unless the limiter is only watched."""
+        error = RateLimited(decision.retry_after_s, headers=_fields(decision, applied), plugin=applied.name)
+        if applied.is_shadow:
+            self._shadow.refusal(exchange, applied.name, error)
+            return
+        for earlier, key in taken:
+            refund = getattr(earlier.limiter, "refund", None)
+            if refund is not None:
+                refund(key, earlier.cost)
+        self._refused.labels(exchange.route.id, applied.name).add()
+        raise error
+
+    def _note_failure(self, exchange: Exchange, applied: AppliedLimiter, error: Exception) -> None:
+        """Let the failure of a limiter pass, where that is allowed."""
+        self._failed.labels(exchange.route.id, applied.name).add()
+        if applied.is_shadow:
+            self._shadow.refusal(exchange, applied.name, error)
+            return
+        if isinstance(error, GatewayError) or not applied.is_optional:
+            raise error
+        logger.error(
+            "limiter %r failed and was skipped (onError: allow)",
+            applied.name,
+            exc_info=error,
+            extra={"request_id": exchange.request.id, "route": exchange.route.id},
+        )
 
 
 def key_function(key: str) -> Callable[[Exchange], str]:
@@ -142,13 +204,25 @@ def _principal(exchange: Exchange) -> str:
     return f"{principal.provider}:{principal.subject}" if principal is not None else _client(exchange)
 
 
-def _fields(decision: Decision) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"x-ratelimit-limit", b"%d" % decision.limit),
-        (b"x-ratelimit-remaining", b"%d" % max(0, decision.remaining)),
-        # max() takes its first argument over a NaN.
-        (b"x-ratelimit-reset", b"%d" % math.ceil(min(max(0.0, decision.reset_s), MAX_RESET_S))),
-    ]
+def _fields(decision: Decision, applied: AppliedLimiter) -> list[tuple[bytes, bytes]]:
+    remaining = max(0, decision.remaining)
+    # max() takes its first argument over a NaN.
+    reset_s = math.ceil(min(max(0.0, decision.reset_s), MAX_RESET_S))
+    pairs = []
+    if applied.fields in ("both", "x-ratelimit"):
+        pairs += [
+            (b"x-ratelimit-limit", b"%d" % decision.limit),
+            (b"x-ratelimit-remaining", b"%d" % remaining),
+            (b"x-ratelimit-reset", b"%d" % reset_s),
+        ]
+    if applied.fields in ("both", "ratelimit"):
+        # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
+        window = f";w={math.ceil(decision.window_s)}" if decision.window_s else ""
+        pairs += [
+            (b"ratelimit-policy", f'"{applied.name}";q={decision.limit}{window}'.encode()),
+            (b"ratelimit", f'"{applied.name}";r={remaining};t={reset_s}'.encode()),
+        ]
+    return pairs
 
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from types import TracebackType
+    from typing import Any
 
-    from gateway.exchange import Exchange
-    from gateway.interfaces import AttemptRecord, Observer
+    from gateway.exchange import Exchange, Handler, Response
+    from gateway.interfaces import AttemptRecord, Observer, Route, Stage
 
 __all__ = ["Observers"]
 
@@ -43,6 +44,31 @@ class Observers:
 
     def __bool__(self) -> bool:
         return bool(self._observers)
+
+    def announced(self, handler: Handler) -> Handler:
+        """Return the handler that tells of every exchange before it runs ``handler``; that one if nobody asks."""
+        for observer in reversed(self._observers):
+            if hasattr(observer, "exchange_started"):
+                handler = self._announcing(observer, observer.exchange_started, handler)
+        return handler
+
+    def _announcing(self, observer: Observer, tell: Callable[[Exchange], None], handler: Handler) -> Handler:
+        def announce(exchange: Exchange) -> Coroutine[Any, Any, Response]:
+            try:
+                tell(exchange)
+            except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
+                self._log(observer, error, exchange)
+            return handler(exchange)
+
+        return announce
+
+    def around(self, name: str, stage: Stage, handler: Handler, route: Route) -> Handler:
+        """Return ``handler``, which is a policy with all that is further in, as observers want to see it run."""
+        for observer in self._observers:
+            around_policy = getattr(observer, "around_policy", None)
+            if around_policy is not None:
+                handler = around_policy(name, stage, handler, route)
+        return handler
 
     def exchange_finished(self, exchange: Exchange) -> None:
         """Tell that an exchange is finished."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PER_RULE_KINDS", "RESERVED_KEYS", "check_offers", "model_keys"]
 
-RESERVED_KEYS = ("enabled", "onError")
+RESERVED_KEYS = ("enabled", "onError", "mode")
 """Keys of every block that the core reads itself."""
 
 PER_RULE_KINDS = frozenset({"policy", "authenticator", "limiter", "balancer"})

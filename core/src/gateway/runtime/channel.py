@@ -1,8 +1,8 @@
 """The channel between the control plane and a worker: calls both ways over a Unix socket.
 
 A frame is a 4-byte big-endian length and a pickle of ``(kind, number, name or ok, payload)``. Both ends are our own
-processes, started from the same code: what arrives is trusted. A listening socket travels as a file descriptor beside
-its frame (``SCM_RIGHTS``).
+processes, started from the same code: what arrives is trusted. A listening socket or shared memory travels as a file
+descriptor beside its frame (``SCM_RIGHTS``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pickle
 import socket
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -38,15 +38,22 @@ class ChannelClosed(ConnectionError):
     """The process at the other end is gone."""
 
 
+class HasFileno(Protocol):
+    """Anything with a file descriptor."""
+
+    def fileno(self) -> int:
+        """Return the file descriptor."""
+
+
 class Handed:
-    """A result with a socket; the receiver gets the socket itself.
+    """A result with a file descriptor; the receiver gets one of its own, as a number.
 
     Args:
-        handed: The socket; stays open here.
+        file: What has it; stays open here.
     """
 
-    def __init__(self, handed: socket.socket) -> None:
-        self.socket = handed
+    def __init__(self, file: HasFileno) -> None:
+        self.file = file
 
 
 class Channel:
@@ -73,7 +80,7 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
         self._descriptors: deque[int] = deque()
-        self._outgoing: deque[tuple[memoryview, socket.socket | None]] = deque()
+        self._outgoing: deque[tuple[memoryview, HasFileno | None]] = deque()
         self._outgoing_bytes = 0
         self._is_writing = False
         self._numbers = 0
@@ -126,7 +133,7 @@ class Channel:
 
     # Sending.
 
-    def _send(self, frame: tuple[str, int, Any, Any], handed: socket.socket | None = None) -> None:
+    def _send(self, frame: tuple[str, int, Any, Any], handed: HasFileno | None = None) -> None:
         data = pickle.dumps(frame)
         self._outgoing.append((memoryview(_LENGTH.pack(len(data)) + data), handed))
         self._outgoing_bytes += _LENGTH.size + len(data)
@@ -205,12 +212,12 @@ class Channel:
             task.add_done_callback(self._tasks.discard)
             return
         if kind == "handed":
-            payload = socket.socket(fileno=self._descriptors.popleft())
-            payload.set_inheritable(False)
+            payload = self._descriptors.popleft()
+            os.set_inheritable(payload, False)  # noqa: FBT003 - positional only
         future = self._calls.get(number)
         if future is None or future.done():
             if kind == "handed":
-                payload.close()
+                os.close(payload)
         elif kind == "raised":
             future.set_exception(payload)
         else:
@@ -230,7 +237,7 @@ class Channel:
 
     def _answer(self, number: int, result: Any) -> None:  # noqa: ANN401 - as the handler says
         if isinstance(result, Handed):
-            self._send(("handed", number, None, None), result.socket)
+            self._send(("handed", number, None, None), result.file)
         else:
             self._send(("returned", number, None, result))
 

@@ -44,7 +44,7 @@ def check(configuration: Configuration) -> None:
     problems: list[Problem] = []
     for build in (
         lambda: build_control(configuration, store),
-        lambda: Generation(configuration, store, services, _answer_admin),
+        lambda: Generation(configuration, store, services, _answer_admin, surroundings.metrics),
     ):
         try:
             build()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from gateway.config import Configured
+    from gateway.interfaces import Directory
     from gateway.runtime.context import Surroundings
 
 __all__ = ["Component", "ComponentStore"]
@@ -63,6 +64,11 @@ class Component:
         return f"{registration.kind} {registration.name!r}"
 
     @property
+    def directory(self) -> Directory:
+        """The services, as the component sees them."""
+        return self._context.directory
+
+    @property
     def has_life(self) -> bool:
         """Whether there is anything to enter or to run beside it."""
         return hasattr(self.instance, "__aenter__") or self._context.has_background
@@ -76,6 +82,7 @@ class Component:
         if self._is_entered:
             return
         self._is_entered = True
+        self._context.begin()
         if hasattr(self.instance, "__aenter__"):
             entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._life = asyncio.get_running_loop().create_task(self._live(entered), name=f"gateway {self.name}")
@@ -96,6 +103,10 @@ class Component:
     async def exit(self) -> None:
         """End its background work and exit it; what goes wrong is logged."""
         await self._context.stop_background()
+        await self._end_life()
+        self._context.end()
+
+    async def _end_life(self) -> None:
         if self._life is None:
             return
         self._exit.set()

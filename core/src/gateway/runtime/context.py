@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from gateway.errors import ErrorType, GatewayError
+from gateway.metrics import Metrics
+from gateway.runtime.shared_memory import own_memory
 from gateway.runtime.supervision import end_tasks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from gateway.errors import GatewayError
-    from gateway.exchange import Exchange
-    from gateway.interfaces import Background, Deadlines, Outbox
+    from gateway.exchange import Exchange, Response
+    from gateway.interfaces import AdminRequest, Background, Deadlines, Directory, Outbox
+    from gateway.metrics import FamilySnapshot
     from gateway.pluginhost import Plugin
+    from gateway.runtime.shared_memory import SharedMemory
     from gateway.runtime.supervision import Supervisor
     from gateway.services.directory import ServiceDirectory
 
+    AnswerAdmin = Callable[[AdminRequest, str | None], Awaitable[Response]]
+    """Answers a request under ``/_gateway`` that came with this ``Authorization``."""
+
 T = TypeVar("T")
 
-__all__ = ["ComponentContext", "Surroundings"]
+__all__ = ["ComponentContext", "Gather", "Surroundings"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,8 +44,14 @@ class Surroundings:
         supervisor: Runs background work.
         serve: Answers an exchange.
         refuse: Answers an exchange with an error, before any route is matched.
+        metrics: What this process measures.
+        shared_memory: Returns the memory of a plugin, by its name, key and size; by itself one that nobody shares.
+        gather: What the control plane knows of all workers; ``None`` elsewhere.
+        answer_admin: Answers requests under ``/_gateway``; ``None`` where nobody does.
         folder: What relative paths in the configuration are relative to.
         kept: State that outlives reloads, by registration and key.
+        exposed: What components let the control plane see, by plugin and key.
+        speaking: How many components speak to the directory under a name.
     """
 
     directory: ServiceDirectory
@@ -46,8 +60,29 @@ class Surroundings:
     supervisor: Supervisor
     serve: Callable[[Exchange], None]
     refuse: Callable[[Exchange, GatewayError], None]
+    metrics: Metrics = field(default_factory=Metrics)
+    shared_memory: Callable[[str, str, int], Awaitable[SharedMemory]] = own_memory
+    gather: Gather | None = None
+    answer_admin: AnswerAdmin | None = None
     folder: Path = field(default_factory=Path.cwd)
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    exposed: dict[tuple[str, str], Callable[..., object]] = field(default_factory=dict)
+    speaking: Counter[str] = field(default_factory=Counter)
+
+    def exposes(self, plugin: str, key: str, *arguments: object) -> list[object]:
+        """Return what components of a plugin expose here: nothing, or one value."""
+        make = self.exposed.get((plugin, key))
+        return [make(*arguments)] if make is not None else []
+
+
+class Gather(Protocol):
+    """What is known of the whole gateway."""
+
+    async def metrics(self) -> Sequence[FamilySnapshot]:
+        """Return what all processes measure together."""
+
+    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
+        """Return what components of a plugin expose, one value for each process that has one."""
 
 
 class ComponentContext:
@@ -58,15 +93,20 @@ class ComponentContext:
         self.logger = logging.getLogger(f"gateway.plugins.{plugin.distribution}")
         self.deadlines = surroundings.deadlines
         self.outbox = surroundings.outbox
-        self.directory = surroundings.directory
+        self._source = f"{kind} {name!r}"
+        self.directory: Directory = surroundings.directory.heard_from(self._source)
         self.serve = surroundings.serve
         self.refuse = surroundings.refuse
+        self.metrics = surroundings.metrics
         self._kind = kind
+        self._plugin = plugin.name
+        self._exposed: dict[str, Callable[..., object]] = {}
         self._surroundings = surroundings
         self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_started = False
         self._is_stopped = False
+        self._has_begun = False
 
     @property
     def background(self) -> Background:
@@ -85,6 +125,35 @@ class ComponentContext:
         kept: T = self._surroundings.kept[full_key]
         return kept
 
+    async def gather_metrics(self) -> Sequence[FamilySnapshot]:
+        """Return what all processes measure together."""
+        return await self._gather().metrics()
+
+    def expose(self, key: str, make: Callable[..., object]) -> None:
+        """Let the control plane see what ``make`` returns."""
+        self._exposed[key] = make
+        self._surroundings.exposed[self._plugin, key] = make
+
+    async def collect(self, key: str, *arguments: object) -> Sequence[object]:
+        """Return what the plugin's components expose under ``key``."""
+        return await self._gather().exposed(self._plugin, key, *arguments)
+
+    async def ask_admin(self, request: AdminRequest) -> Response:
+        """Return what an endpoint under ``/_gateway`` answers to somebody without the token."""
+        if self._surroundings.answer_admin is None:
+            raise GatewayError(ErrorType.UNAVAILABLE, "nobody answers under /_gateway")
+        return await self._surroundings.answer_admin(request, None)
+
+    async def shared_memory(self, key: str, size_bytes: int) -> SharedMemory:
+        """Return the plugin's memory ``key``."""
+        return await self._surroundings.shared_memory(self._plugin, key, size_bytes)
+
+    def _gather(self) -> Gather:
+        if self._surroundings.gather is None:
+            msg = f"{self._kind} {self.name!r} serves requests; only components of the control plane know all workers"
+            raise RuntimeError(msg)
+        return self._surroundings.gather
+
     # gateway.interfaces.Background
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -101,6 +170,21 @@ class ComponentContext:
             self.start_background()
 
     # The core's side.
+
+    def begin(self) -> None:
+        """The component begins to be used."""
+        self._has_begun = True
+        self._surroundings.speaking[self._source] += 1
+
+    def end(self) -> None:
+        """The component is not used any more; the last one of its registration takes what they said with it."""
+        if not self._has_begun:
+            return
+        self._has_begun = False
+        self._surroundings.speaking[self._source] -= 1
+        if not self._surroundings.speaking[self._source]:
+            del self._surroundings.speaking[self._source]
+            self._surroundings.directory.forget_marks(self._source)
 
     @property
     def has_background(self) -> bool:
@@ -120,6 +204,9 @@ class ComponentContext:
         """Cancel the component's work and wait for it."""
         self._is_stopped = True
         await end_tasks(self._tasks)
+        for key, make in self._exposed.items():
+            if self._surroundings.exposed.get((self._plugin, key)) is make:
+                del self._surroundings.exposed[self._plugin, key]
 
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.admin import AdminEndpoint, AdminSurface, ControlView
 from gateway.errors import ConfigurationError, ErrorType, GatewayError, Problem
 from gateway.interfaces import Endpoint
+from gateway.metrics import Metrics, merge_metrics
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
@@ -18,12 +19,14 @@ from gateway.runtime.supervision import Supervisor, end_tasks
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.config import Configuration
+    from gateway.config import Configuration, Configured
     from gateway.exchange import Exchange, Response
     from gateway.interfaces import AdminRequest, DiscoveryProvider, HealthChecker
+    from gateway.metrics import FamilySnapshot
     from gateway.runtime.components import Component
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
+    from gateway.runtime.shared_memory import SharedMemory
     from gateway.runtime.supervision import WorkReport
     from gateway.services.directory import ServiceDirectory
 
@@ -68,6 +71,15 @@ class Plane(Protocol):
     async def workers(self) -> Sequence[dict[str, object]]:
         """Return how the workers are doing; empty if there are none."""
 
+    async def metrics(self) -> Sequence[Sequence[FamilySnapshot]]:
+        """Return what its processes measure, one after the other."""
+
+    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
+        """Return what components of a plugin expose, one value for each process that has one."""
+
+    async def shared_memory(self, plugin: str, key: str, size_bytes: int) -> SharedMemory:
+        """Return the shared memory of a plugin."""
+
     async def stop(self, timeout_s: float) -> None:
         """Accept no more, finish what is under way, and end; what takes longer than ``timeout_s`` is cut."""
 
@@ -95,6 +107,10 @@ class ControlPlane:
         self._plane = plane
         self._configuration: Configuration | None = None
         self._deadlines = DeadlineSweep()
+        self._metrics = Metrics()
+        self._reloads = self._metrics.counter(
+            "gateway_reloads_total", "Reloads of the configuration, by what became of them.", ("result",)
+        )
         self._surroundings = Surroundings(
             directory=plane.directory,
             deadlines=self._deadlines,
@@ -102,6 +118,10 @@ class ControlPlane:
             supervisor=self.supervisor,
             serve=_serves_nothing,
             refuse=_refuses_nothing,
+            metrics=self._metrics,
+            shared_memory=self._shared_memory,
+            gather=self,
+            answer_admin=self.answer_admin,
         )
         self._store = ComponentStore(self._surroundings)
         self._watches: dict[Component, _Watch] = {}
@@ -116,6 +136,10 @@ class ControlPlane:
         """The configuration in force."""
         assert self._configuration is not None  # noqa: S101 - start() came first
         return self._configuration
+
+    def read_from(self, options: RunOptions) -> None:
+        """Say where the next reload finds its configuration."""
+        self._options = options
 
     async def start(self, configuration: Configuration) -> None:
         """Serve ``configuration``.
@@ -144,10 +168,13 @@ class ControlPlane:
                 logger.error(  # noqa: TRY400 - the problems say it all, a traceback says nothing
                     "the configuration was not reloaded; the old one stays in force:\n%s", error
                 )
+                self._reloads.labels("failed").add()
                 raise
             except Exception as error:
+                self._reloads.labels("failed").add()
                 logger.exception("the configuration was not reloaded; the old one stays in force")
                 raise ConfigurationError([Problem(f"it cannot be served: {type(error).__name__}: {error}")]) from error
+            self._reloads.labels("done").add()
             log_warnings(configuration)
             logger.info("configuration reloaded: %d routes", len(configuration.rules))
 
@@ -169,6 +196,20 @@ class ControlPlane:
             who = f"plugin {plugin.name!r}" if plugin is not None else "the gateway"
             logger.exception("%s failed to answer %s %s", who, request.method, request.path)
             raise GatewayError(ErrorType.INTERNAL, "internal error") from error
+
+    async def metrics(self) -> Sequence[FamilySnapshot]:
+        """Return what all processes measure together."""
+        return merge_metrics([self._metrics.snapshot(), *await self._plane.metrics()])
+
+    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
+        """Return what components of a plugin expose, one value for each process that has one."""
+        return [
+            *self._surroundings.exposes(plugin, key, *arguments),
+            *await self._plane.exposed(plugin, key, *arguments),
+        ]
+
+    async def _shared_memory(self, plugin: str, key: str, size_bytes: int) -> SharedMemory:
+        return await self._plane.shared_memory(plugin, key, size_bytes)
 
     def refuse_traffic(self) -> None:
         """Say that traffic is not welcome any more, and let nothing change any more: the gateway is about to stop."""
@@ -214,11 +255,8 @@ class ControlPlane:
                 watch.go_live(self.supervisor)
         before, self._held = self._held, [*self._held, *held]
         await self._plane.commit()
-        had_checkers = self._configuration is not None and bool(self._configuration.health_checkers)
         self._held, self._configuration, self._admin = held, configuration, admin
         await self._release_all(before)
-        if had_checkers and not configuration.health_checkers:
-            self._directory.forget_marks()
 
     async def _release_all(self, components: Sequence[Component]) -> None:
         for component in reversed(components):
@@ -268,7 +306,7 @@ class ControlPlane:
                 method=registration.method,
                 path=registration.admin_path,
                 answer=component.instance,
-                is_public=registration.is_public,
+                is_public=_is_public(component.configured),
             )
             for component in routes
             if (registration := component.configured.registration)
@@ -296,6 +334,11 @@ def build_control(configuration: Configuration, store: ComponentStore) -> list[C
         store.forget_unused()
         raise ConfigurationError(problems)
     return built
+
+
+def _is_public(configured: Configured) -> bool:
+    is_public = configured.registration.is_public
+    return bool(is_public(configured.config) if callable(is_public) else is_public)
 
 
 def log_warnings(configuration: Configuration) -> None:
@@ -352,7 +395,7 @@ class _Watch:
     async def _work(self) -> None:
         if self.component.configured.registration.kind == "health checker":
             checker: HealthChecker = self.component.instance
-            await checker.monitor(self._directory)
+            await checker.monitor(self.component.directory)
         else:
             provider: DiscoveryProvider = self.component.instance
             await provider.watch(self._publish)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
+from gateway.metrics import Metrics
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.generation import Generation
 from gateway.runtime.listeners import Listeners
 from gateway.runtime.outbox import Outbox
+from gateway.runtime.shared_memory import MemoryStore, SharedMemory
 from gateway.runtime.supervision import Supervisor, end_tasks
 from gateway.services.directory import ServiceDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.config import Configuration
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange
     from gateway.interfaces import Adapter
+    from gateway.metrics import FamilySnapshot
     from gateway.runtime.generation import AnswerAdmin
     from gateway.runtime.listeners import Address, ObtainSocket
     from gateway.runtime.supervision import WorkReport
+
+    ObtainMemory = Callable[[str, str, int], Awaitable[int]]
+    """Returns the descriptor of a plugin's shared memory, given its name, the memory's key and its size in bytes."""
 
 __all__ = ["DataPlane"]
 
@@ -43,6 +50,7 @@ class DataPlane:
         obtain_socket: Returns a listening socket; ``None`` binds one.
         directory: The services; ``None`` makes a new one.
         changed: Called when background work is doing otherwise than before.
+        obtain_memory: Returns the descriptor of shared memory; ``None`` makes it.
 
     Attributes:
         directory: The services.
@@ -54,8 +62,13 @@ class DataPlane:
         obtain_socket: ObtainSocket | None = None,
         directory: ServiceDirectory | None = None,
         changed: Callable[[], None] = lambda: None,
+        obtain_memory: ObtainMemory | None = None,
     ) -> None:
         self.directory = directory if directory is not None else ServiceDirectory()
+        self._metrics = Metrics()
+        self._own_gauges = _OwnGauges(self._metrics)
+        self._memories = MemoryStore()
+        self._obtain_memory = obtain_memory
         self._supervisor = Supervisor(changed)
         self._answer_admin = answer_admin
         self._deadlines = DeadlineSweep()
@@ -67,6 +80,9 @@ class DataPlane:
             supervisor=self._supervisor,
             serve=self.serve,
             refuse=self.refuse,
+            metrics=self._metrics,
+            shared_memory=self.shared_memory,
+            answer_admin=answer_admin,
         )
         self._store = ComponentStore(self._surroundings)
         self._generation: Generation | None = None
@@ -111,7 +127,9 @@ class DataPlane:
         services = {rule.route.service: self.directory.service(rule.route.service) for rule in configuration.rules}
         try:
             # In a thread: meanwhile the event loop serves.
-            generation = await asyncio.to_thread(Generation, configuration, self._store, services, self._answer_admin)
+            generation = await asyncio.to_thread(
+                Generation, configuration, self._store, services, self._answer_admin, self._metrics
+            )
         except BaseException:
             self._store.forget_unused()
             raise
@@ -169,6 +187,16 @@ class DataPlane:
         """Return nothing: this data plane lives in the process of the control plane."""
         return []
 
+    async def metrics(self) -> Sequence[Sequence[FamilySnapshot]]:
+        """Return what it measures."""
+        self._own_gauges.connections.set(self.connections())
+        self._own_gauges.in_flight.set(self.in_flight())
+        return [self._metrics.snapshot()]
+
+    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
+        """Return what components of a plugin expose."""
+        return self._surroundings.exposes(plugin, key, *arguments)
+
     def owner(self, module: str) -> str | None:
         """Return the name of the plugin that a module belongs to; ``None`` if it belongs to none."""
         plugin = self._generation.configuration.host.owner_of_module(module) if self._generation is not None else None
@@ -193,8 +221,8 @@ class DataPlane:
         await self._listeners.close()
         await self.discard()
         adapters = self._adapters()
-        for adapter in adapters:
-            _contained(adapter.drain)
+        for drain in self._drains(adapters):
+            _contained(drain)
         await self._until(lambda: self._is_hurried or not self.connections(), timeout_s)
         if open_connections := self.connections():
             logger.warning("%d connections did not finish in time and are cut", open_connections)
@@ -207,10 +235,28 @@ class DataPlane:
         for generation in generations:
             await generation.leave()
         await self._supervisor.stop()
+        self._memories.close()
+
+    def _drains(self, adapters: Sequence[Adapter]) -> list[Callable[[], None]]:
+        """Return what tells those who hold clients that the gateway stops; connections that are idle end last."""
+        others = (
+            component.instance
+            for generation in self._generations()
+            for component in generation.components()
+            if component.instance not in adapters and hasattr(component.instance, "drain")
+        )
+        return [instance.drain for instance in (*dict.fromkeys(others), *adapters)]
 
     def hurry(self) -> None:
         """Cut what is under way: whoever stops the gateway does not want to wait."""
         self._is_hurried = True
+
+    async def shared_memory(self, plugin: str, key: str, size_bytes: int) -> SharedMemory:
+        """Return the shared memory of a plugin."""
+        if self._obtain_memory is not None:
+            return SharedMemory(await self._obtain_memory(plugin, key, size_bytes), size_bytes)
+        descriptor = os.dup(self._memories.file(plugin, key, size_bytes).fileno())
+        return SharedMemory(descriptor, size_bytes, is_alone=True)
 
     async def _until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
         # Polled: connections end in protocol callbacks, which would each have to know of an event.
@@ -219,9 +265,17 @@ class DataPlane:
             await asyncio.sleep(POLL_S)
 
 
+class _OwnGauges:
+    """What the data plane itself measures."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.connections = metrics.gauge("gateway_client_connections", "Clients that are connected.").labels()
+        self.in_flight = metrics.gauge("gateway_exchanges_in_flight", "Requests that are being answered.").labels()
+
+
 def _contained(tell: Callable[[], None]) -> None:
-    """Tell an adapter something; its failure must not keep the rest from stopping."""
+    """Tell a component something; its failure must not keep the rest from stopping."""
     try:
         tell()
     except Exception:
-        logger.exception("an adapter failed when it was told to stop")
+        logger.exception("a component failed when it was told to stop")

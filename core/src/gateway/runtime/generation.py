@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,8 +15,12 @@ from gateway.errors import ConfigurationError, ErrorType, GatewayError, Problem
 from gateway.exchange import NO_PARAMS
 from gateway.interfaces import AdminRequest, Route, Stage
 from gateway.pipeline import CompiledRoute, Containment, Observers, PlacedPolicy, RouteComponents, compile_route
-from gateway.pipeline.authentication import AuthenticationPolicy, ScopePolicy
+from gateway.pipeline.authentication import AppliedAuthenticator, AuthenticationPolicy, ScopePolicy
+from gateway.pipeline.explaining import explainable, explained
+from gateway.pipeline.identity import IdentityPolicy
 from gateway.pipeline.limiting import AppliedLimiter, LimitPolicy, key_function
+from gateway.pipeline.shadow import ShadowRecord
+from gateway.registrations import AdapterRegistration
 from gateway.routing import MalformedPath, Miss, RouteEntry, RouteTable, normalise_path, parse_pattern
 from gateway.services.dispatch import build_dispatch
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.config import Configuration, Configured, ConfiguredRule
     from gateway.exchange import Exchange, Handler, Request, Response
     from gateway.interfaces import Adapter, Connector, Listener
+    from gateway.metrics import Metrics
     from gateway.pluginhost import PluginHost
     from gateway.runtime.components import Component, ComponentStore
     from gateway.services import Service
@@ -62,6 +68,7 @@ class Generation:
         store: Builds components, or hands out the ones that stay.
         services: The services of its rules, by name.
         answer_admin: Answers requests under ``/_gateway``.
+        metrics: Where the core's own policies count.
 
     Attributes:
         configuration: As given.
@@ -82,8 +89,12 @@ class Generation:
         store: ComponentStore,
         services: Mapping[str, Service],
         answer_admin: AnswerAdmin,
+        metrics: Metrics,
     ) -> None:
         self.configuration = configuration
+        self._metrics = metrics
+        self._shadow = ShadowRecord(metrics)
+        self._identity = _identity_of(configuration)
         self.in_flight = 0
         self._store = store
         self._services = services
@@ -97,8 +108,9 @@ class Generation:
         self._containment = Containment(self._blame, configuration.gateway.errors.upstream_timeout_status)
         self._observers = Observers(self._instances(configuration.observers), self._blame)
         self._connectors = self._connectors_by_protocol()
-        self.adapters: list[Adapter] = self._instances(configuration.adapters)
+        self.adapters: list[Adapter] = self._adapters_in_use()
         self._edge = self._placed(configuration.edge_policies)
+        self._preflights: dict[str, CompiledRoute] = {}
         with collector_paused():
             entries = [*self._entries(), *self._own_entries(answer_admin)]
         self.listeners = [(adapter, listener) for adapter in self.adapters for listener in self._listeners_of(adapter)]
@@ -126,6 +138,10 @@ class Generation:
             exchange.error = GatewayError(ErrorType.BAD_REQUEST, "the request path is malformed", detail=str(error))
             return self.refused, NO_PARAMS, request.path
         method = _pseudo_method(request) if self._has_pseudo_methods else request.method
+        if method == "OPTIONS" and self._preflights:
+            preflight = self._find_preflight(exchange, path)
+            if preflight is not None:
+                return preflight, NO_PARAMS, path
         found = self.table.match(method, request.host, path, request.query, request.headers)
         if isinstance(found, Miss):
             exchange.error = _missed(found)
@@ -133,12 +149,32 @@ class Generation:
         compiled, params = found
         # Shared from now on by all who ask for it.
         known = (compiled, MappingProxyType(params) if params else NO_PARAMS, path)
-        if self._is_memorable and len(request.path) + len(request.host) <= MAX_KNOWN_LENGTH:
+        is_memorable = self._is_memorable and not (method == "OPTIONS" and self._preflights)
+        if is_memorable and len(request.path) + len(request.host) <= MAX_KNOWN_LENGTH:
             if len(self.known_routes) >= MAX_KNOWN_ROUTES:
                 # Begin anew: whoever is asked for often is back at once, and strangers cannot fill it for good.
                 self.known_routes.clear()
             self.known_routes[request.method, request.host, request.path] = known
         return known
+
+    def _find_preflight(self, exchange: Exchange, path: str) -> CompiledRoute | None:
+        """Return what answers a CORS preflight for a route that does not take OPTIONS (Fetch standard, section 3.2.2).
+
+        ``None`` if it is no preflight, or is matched like any request.
+        """
+        request = exchange.request
+        wanted = request.headers.get("access-control-request-method")
+        if wanted is None or "origin" not in request.headers:
+            return None
+        found = self.table.match(wanted, request.host, path, request.query, request.headers)
+        compiled = self._preflights.get(found[0].route.id) if not isinstance(found, Miss) else None
+        if compiled is not None:
+            exchange.error = _missed(Miss((wanted,)))
+        return compiled
+
+    def components(self) -> Sequence[Component]:
+        """Return what it is made of."""
+        return list(self._components)
 
     # Its life.
 
@@ -164,6 +200,7 @@ class Generation:
             await self._store.release(component)
         # Its routes know it, as it knows them: let go of them, or they wait for the garbage collector.
         self.known_routes.clear()
+        self._preflights.clear()
         self.adapters, self.listeners = [], []
         self.__dict__.pop("table", None)
         self.__dict__.pop("refused", None)
@@ -187,7 +224,8 @@ class Generation:
         return any(
             component.uses == 1 and component.instance.connections()
             for component in self._components
-            if component.configured.registration.kind == "adapter"
+            if isinstance(component.configured.registration, AdapterRegistration)
+            and component.configured.registration.over is None
         )
 
     def _finished(self) -> None:
@@ -204,22 +242,59 @@ class Generation:
             if balancer is None or self._problems:
                 continue  # the others are built all the same, to find all problems
             try:
-                components = RouteComponents(
-                    route=rule.route,
-                    policies=policies,
-                    terminal=self._terminal(rule, balancer),
-                    observers=self._observers,
-                    rewrite=rule.rewrite,
-                )
-                compiled = compile_route(components, self._containment, on_finish=self._finished)
+                compiled = self._route(rule, policies, self._terminal(rule, balancer))
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises while it is put together is contained
                 self._report_bug(error, f"route {rule.route.id!r}", rule.where)
                 continue
+            if _needs_preflight(rule):
+                edge = [policy for policy in policies if policy.stage is Stage.EDGE]
+                self._preflights[rule.route.id] = self._own_route(rule.route, edge, self._refuse)
             yield rule.entry(compiled)
+
+    def _route(self, rule: ConfiguredRule, policies: Sequence[PlacedPolicy], terminal: Handler) -> CompiledRoute:
+        components = RouteComponents(
+            route=rule.route,
+            policies=policies,
+            terminal=terminal,
+            observers=self._observers,
+            rewrite=rule.rewrite,
+        )
+        compiled = compile_route(components, self._containment, on_finish=self._finished)
+        if rule.rule.explain:
+            token = self.configuration.gateway.admin.token
+            if token is None:
+                problem = Problem(
+                    "'explain' lets in who has the admin token; set gateway.admin.token", where=rule.where
+                )
+                self._add([problem])
+                return compiled
+            watched = dataclasses.replace(components, policies=[explained(placed) for placed in policies])
+            compiled.handler = explainable(
+                compiled.handler,
+                compile_route(watched, self._containment, on_finish=self._finished),
+                token.get_secret_value(),
+            )
+        return compiled
+
+    def explained_route(self, rule: ConfiguredRule, stub: Handler) -> CompiledRoute:
+        """Return the route of a rule with every policy watched, and ``stub`` in place of the service."""
+        policies = [explained(placed) for placed in self._policies(rule)]
+        components = RouteComponents(
+            route=rule.route,
+            policies=policies,
+            terminal=stub,
+            observers=Observers((), self._blame),
+            rewrite=rule.rewrite,
+        )
+        compiled = compile_route(components, self._containment, on_finish=self._finished)
+        compiled.needs_task = True  # nobody is in a hurry
+        return compiled
 
     def _terminal(self, rule: ConfiguredRule, balancer: Component) -> Handler:
         connectors = self._connectors.get(rule.route.protocol, {})
-        return build_dispatch(self._services[rule.route.service], balancer.instance, connectors, self._observers)
+        dispatch = build_dispatch(self._services[rule.route.service], balancer.instance, connectors, self._observers)
+        wrap = getattr(balancer.instance, "wrap", None)
+        return dispatch if wrap is None else wrap(dispatch, rule.route)
 
     def _balancer(self, rule: ConfiguredRule) -> Component | None:
         """Build the balancer of a rule, which is its own."""
@@ -237,36 +312,66 @@ class Generation:
 
     def _policies(self, rule: ConfiguredRule) -> list[PlacedPolicy]:
         """Return the policies of a rule in pipeline order; the core's own come first in their stages."""
+        before, after = self._limits(rule)
         own = [
-            PlacedPolicy(stage=Stage.AUTHENTICATE, name="auth", policy=self._authentication(rule)),
             PlacedPolicy(
-                stage=Stage.AUTHORIZE, name="scopes", policy=ScopePolicy(rule.auth.scopes, skips=_skips(rule))
+                stage=Stage.AUTHENTICATE, name="limits", policy=before, where=_where(rule.limiters, rule.where)
             ),
-            PlacedPolicy(stage=Stage.LIMIT, name="limits", policy=self._limits(rule)),
+            PlacedPolicy(
+                stage=Stage.AUTHENTICATE,
+                name="auth",
+                policy=self._authentication(rule),
+                where=_where(rule.authenticators, rule.where),
+            ),
+            # Behind everything that may find out who is calling, before everything that believes it.
+            PlacedPolicy(stage=Stage.AUTHORIZE, name="identity", policy=self._identity),
+            PlacedPolicy(
+                stage=Stage.AUTHORIZE,
+                name="scopes",
+                policy=ScopePolicy(rule.auth.scopes, skips=_skips(rule)),
+                where=rule.where,
+            ),
+            PlacedPolicy(stage=Stage.LIMIT, name="limits", policy=after, where=_where(rule.limiters, rule.where)),
         ]
         # sorted() is stable: within a stage what comes first stays first.
         return sorted([*own, *self._placed(rule.policies)], key=lambda placed: placed.stage)
 
     def _authentication(self, rule: ConfiguredRule) -> AuthenticationPolicy:
         authenticators = [
-            (configured.registration.name, configured.registration.challenge, component.instance)
+            AppliedAuthenticator(
+                name=configured.name,
+                challenge=configured.registration.challenge,
+                authenticator=component.instance,
+                is_shadow=configured.is_shadow,
+            )
             for configured in rule.authenticators
             if (component := self._obtain(configured)) is not None
         ]
-        return AuthenticationPolicy(authenticators, is_required=rule.auth.required, skips=_skips(rule))
+        return AuthenticationPolicy(authenticators, self._shadow, is_required=rule.auth.required, skips=_skips(rule))
 
-    def _limits(self, rule: ConfiguredRule) -> LimitPolicy:
-        limiters = [
-            AppliedLimiter(
+    def _limits(self, rule: ConfiguredRule) -> tuple[LimitPolicy, LimitPolicy]:
+        """Return what limits before anybody is asked who they are, and what limits afterwards."""
+        before: list[AppliedLimiter] = []
+        after: list[AppliedLimiter] = []
+        for configured in rule.limiters:
+            component = self._obtain(configured)
+            if component is None:
+                continue
+            config = configured.config
+            applied = AppliedLimiter(
                 name=configured.name,
-                key=key_function(configured.config.key),
+                key=key_function(config.key),
                 limiter=component.instance,
+                cost=config.cost,
+                fields=config.headers,
                 is_optional=configured.on_error == "allow",
+                is_shadow=configured.is_shadow,
             )
-            for configured in rule.limiters
-            if (component := self._obtain(configured)) is not None
-        ]
-        return LimitPolicy(limiters)
+            (before if config.before_authentication else after).append(applied)
+        return (
+            LimitPolicy(before, self._metrics, self._shadow, is_outer=bool(after)),
+            LimitPolicy(after, self._metrics, self._shadow),
+        )
 
     def _placed(self, configured_policies: Iterable[Configured]) -> list[PlacedPolicy]:
         return [
@@ -275,6 +380,8 @@ class Generation:
                 name=configured.registration.name,
                 policy=component.instance,
                 is_optional=configured.on_error == "allow",
+                shadow=self._shadow if configured.is_shadow else None,
+                where=configured.where,
             )
             for configured in configured_policies
             if (component := self._obtain(configured)) is not None
@@ -282,15 +389,46 @@ class Generation:
 
     def _connectors_by_protocol(self) -> dict[str, dict[str, Connector]]:
         found: dict[str, dict[str, Connector]] = {}
+        carried = []
         for configured in self.configuration.connectors:
-            component = self._obtain(configured)
-            if component is not None:
-                by_scheme = found.setdefault(configured.registration.protocol, {})
-                by_scheme.update(dict.fromkeys(configured.registration.schemes, component.instance))
+            registration, component = configured.registration, self._obtain(configured)
+            if component is None:
+                continue
+            if registration.over is not None:
+                carried.append((registration, component))
+                continue
+            by_scheme = found.setdefault(registration.protocol, {})
+            by_scheme.update(dict.fromkeys(registration.schemes, component.instance))
+        for registration, component in carried:
+            carriers = found.get(registration.over, {})
+            by_scheme = {scheme: component.instance.over(carrier) for scheme, carrier in carriers.items()}
+            found.setdefault(registration.protocol, {}).update(by_scheme)
         return found
 
+    def _adapters_in_use(self) -> list[Adapter]:
+        """Return the adapters, each carried one over the one that carries it."""
+        found: dict[str, Adapter] = {}
+        carried = []
+        for configured in self.configuration.adapters:
+            registration, component = configured.registration, self._obtain(configured)
+            if component is None:
+                continue
+            if registration.over is None:
+                found[registration.name] = component.instance
+            else:
+                carried.append((registration, component))
+        adapters = list(found.values())
+        for registration, component in carried:
+            if registration.over in found:
+                adapters.append(component.instance.over(found[registration.over]))
+            else:
+                what = f"the adapter {registration.name!r} needs the adapter {registration.over!r}, which is off"
+                self._add([Problem(f"{what}; turn both on or both off", where=component.configured.where)])
+        return adapters
+
     def _own_entries(self, answer_admin: AnswerAdmin) -> list[RouteEntry[CompiledRoute]]:
-        """Return the gateway's own entry in the table, and make the route for what is not in the table."""
+        """Return the gateway's own entries in the table, and make the route for what is not in the table."""
+        elsewhere = self._admin_paths()
 
         async def admin(exchange: Exchange) -> Response:
             request = exchange.request
@@ -299,33 +437,44 @@ class Generation:
                 body = await body.read(MAX_ADMIN_BODY_BYTES)
             asked = AdminRequest(
                 method=request.method,
-                path=request.path.removeprefix(ADMIN_PREFIX) or "/",
+                path=elsewhere.get(request.path) or request.path.removeprefix(ADMIN_PREFIX) or "/",
                 query=request.query,
+                accept=request.headers.get("accept") or "",
                 body=body,
             )
             return await answer_admin(asked, request.headers.get("authorization"))
 
-        async def refuse(exchange: Exchange) -> Response:
-            # Not raised: a refusal is cheap, since clients have as many as they like.
-            assert exchange.error is not None  # noqa: S101 - set by whoever chose this route
-            return self._containment.response(exchange, exchange.error)
-
         try:
-            self.refused = self._own_route("gateway.unmatched", "*", refuse)
-            compiled = self._own_route("gateway.admin", f"{ADMIN_PREFIX}/*", admin, needs_task=True)
+            self.refused = self._own_route(Route(id="gateway.unmatched", path="*"), self._edge, self._refuse)
+            compiled = self._own_route(Route(id="gateway.admin", path=f"{ADMIN_PREFIX}/*"), self._edge, admin)
+            compiled.needs_task = True
         except Exception as error:  # noqa: BLE001 - as for the rules
             self._report_bug(error, "requests that match no rule", "")
             return []
-        pattern = parse_pattern(f"{ADMIN_PREFIX}/*")
-        return [RouteEntry(id="gateway.admin", pattern=pattern, target=compiled, priority=ADMIN_PRIORITY)]
+        return [
+            RouteEntry(id=f"gateway.admin{path}", pattern=parse_pattern(path), target=compiled, priority=ADMIN_PRIORITY)
+            for path in (f"{ADMIN_PREFIX}/*", *elsewhere)
+        ]
 
-    def _own_route(self, route_id: str, path: str, terminal: Handler, *, needs_task: bool = False) -> CompiledRoute:
-        components = RouteComponents(
-            route=Route(id=route_id, path=path), policies=self._edge, terminal=terminal, observers=self._observers
-        )
-        compiled = compile_route(components, self._containment, on_finish=self._finished)
-        compiled.needs_task = compiled.needs_task or needs_task
-        return compiled
+    def _admin_paths(self) -> dict[str, str]:
+        """Return the paths outside ``/_gateway`` where an endpoint is answered, each with that of the endpoint."""
+        found: dict[str, str] = {}
+        for configured in self.configuration.admin_routes:
+            registration = configured.registration
+            for path in registration.paths(configured.config):
+                if found.setdefault(path, registration.admin_path) != registration.admin_path:
+                    message = f"{path!r} cannot be answered by {found[path]!r} and by {registration.admin_path!r}"
+                    self._add([Problem(f"{message} of {ADMIN_PREFIX}; give one of them another path")])
+        return found
+
+    async def _refuse(self, exchange: Exchange) -> Response:
+        # Not raised: a refusal is cheap, since clients have as many as they like.
+        assert exchange.error is not None  # noqa: S101 - set by whoever chose this route
+        return self._containment.response(exchange, exchange.error)
+
+    def _own_route(self, route: Route, policies: Sequence[PlacedPolicy], terminal: Handler) -> CompiledRoute:
+        components = RouteComponents(route=route, policies=policies, terminal=terminal, observers=self._observers)
+        return compile_route(components, self._containment, on_finish=self._finished)
 
     # Components.
 
@@ -381,6 +530,29 @@ def _missed(miss: Miss) -> GatewayError:
         return GatewayError(ErrorType.NOT_FOUND, "route not found")
     allow = ", ".join(miss.allowed).encode("latin-1")
     return GatewayError(ErrorType.METHOD_NOT_ALLOWED, "method not allowed", headers=((b"allow", allow),))
+
+
+def _identity_of(configuration: Configuration) -> IdentityPolicy:
+    """Return what tells services who is calling; nothing where nobody could ever be known."""
+    auth = configuration.gateway.auth
+    names = auth.identity_headers
+    if "identity_headers" not in auth.model_fields_set and not any(rule.authenticators for rule in configuration.rules):
+        return IdentityPolicy()
+    return IdentityPolicy(
+        subject=names.subject, kind=names.type, provider=names.provider, scopes=names.scopes, claims=names.claims
+    )
+
+
+def _where(configured: Sequence[Configured], otherwise: str) -> str:
+    return configured[0].where if configured else otherwise
+
+
+def _needs_preflight(rule: ConfiguredRule) -> bool:
+    """Say whether preflights for a rule find it only by the method they ask for."""
+    methods = rule.matches.methods
+    if methods is None or "OPTIONS" in methods:
+        return False
+    return any(policy.registration.answers_preflights and not policy.is_shadow for policy in rule.policies)
 
 
 def _skips(rule: ConfiguredRule) -> Callable[[str], bool] | None:

@@ -11,22 +11,23 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gateway.exchange import Response
 from gateway.headers import Headers
-from gateway.interfaces import Endpoint
 from gateway.logs import LogHandler, configure_logging
 from gateway.runtime.channel import Channel, ChannelClosed
 from gateway.runtime.dataplane import DataPlane
 from gateway.runtime.loop import calm_garbage_collector, new_event_loop
 from gateway.runtime.watchdog import LoopWatchdog
-from gateway.services import ServiceDirectory
+from gateway.services import Published, ServiceDirectory, worker_source
 
 if TYPE_CHECKING:
     from gateway.errors import GatewayError
-    from gateway.interfaces import AdminRequest, Instance
+    from gateway.interfaces import AdminRequest, Endpoint, Instance, Mark
+    from gateway.metrics import FamilySnapshot
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
 
@@ -37,8 +38,8 @@ logger = logging.getLogger("gateway.runtime")
 AdminAnswer = tuple[int, list[tuple[bytes, bytes]], bytes]
 """An answer of the control plane under ``/_gateway``: status, fields and body."""
 
-Services = Mapping[str, tuple[tuple[Endpoint, ...], frozenset[tuple[str, str, int]]]]
-"""What a service of the control plane is made of, by its name; see ``Service.published``."""
+Services = Mapping[str, Published]
+"""What services of the control plane are made of, by their names."""
 
 ORPHAN_DRAIN_S = 30.0
 """How long exchanges may take when the control plane is gone, and cannot say."""
@@ -57,15 +58,20 @@ class Worker:
         self._over = asyncio.Event()
         self._drain_s = ORPHAN_DRAIN_S
         self._is_serving = False
-        self._directory = _MirroredDirectory(self._mark_everywhere)
-        self._plane = DataPlane(self._answer_admin, self._obtain_socket, self._directory, self._work_changed)
+        self._directory = _MirroredDirectory(number, self._tell)
+        self._plane = DataPlane(
+            self._answer_admin, self._obtain_socket, self._directory, self._work_changed, self._obtain_memory
+        )
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
             "prepare": self._prepare,
             "commit": self._commit,
             "discard": self._plane.discard,
             "services": self._take_services,
+            "marks": self._take_marks,
             "drain": self._drain,
             "report": self._report,
+            "metrics": self._metrics,
+            "exposed": self._plane.exposed,
         }
         self._channel = Channel(end, handlers, self._orphaned)
 
@@ -99,8 +105,11 @@ class Worker:
         return self._plane.wanted()
 
     async def _take_services(self, services: Services) -> None:
-        for name, (endpoints, refused) in services.items():
-            self._directory.take_over(name, endpoints, refused)
+        for name, published in services.items():
+            self._directory.take_over(name, published)
+
+    async def _take_marks(self, service: str, endpoint: Endpoint, marks: Mapping[str, Mark]) -> None:
+        self._directory.take_marks(service, endpoint, marks)
 
     async def _drain(self, timeout_s: float) -> None:
         self._drain_s = timeout_s
@@ -111,11 +120,18 @@ class Worker:
     async def _report(self) -> dict[str, object]:
         return {"connections": self._plane.connections(), "inFlight": self._plane.in_flight()}
 
+    async def _metrics(self) -> Sequence[FamilySnapshot]:
+        (snapshot,) = await self._plane.metrics()
+        return snapshot
+
     # What it asks the control plane.
 
     async def _obtain_socket(self, address: Address, backlog: int) -> socket.socket:
-        found: socket.socket = await self._channel.call("socket", address, backlog)
-        return found
+        return socket.socket(fileno=await self._channel.call("socket", address, backlog))
+
+    async def _obtain_memory(self, plugin: str, key: str, size_bytes: int) -> int:
+        descriptor: int = await self._channel.call("memory", plugin, key, size_bytes)
+        return descriptor
 
     async def _answer_admin(self, request: AdminRequest, authorization: str | None) -> Response:
         try:
@@ -127,8 +143,8 @@ class Worker:
             return Response(status, headers=Headers(pairs), body=body)
         raise answer
 
-    def _mark_everywhere(self, instance: Instance, *, is_healthy: bool, reason: str) -> None:
-        self._channel.tell("mark", instance.service, instance.endpoint, is_healthy, reason)
+    def _tell(self, name: str, *arguments: object) -> None:
+        self._channel.tell(name, *arguments)
 
     def _work_changed(self) -> None:
         self._channel.tell("work", self._plane.work())
@@ -143,17 +159,26 @@ class _MirroredDirectory(ServiceDirectory):
     """What the control plane's directory says. What is found out here is told there, and so to every worker.
 
     Args:
-        mark: Tells it.
+        number: Which worker it is.
+        tell: Tells the control plane.
     """
 
-    def __init__(self, mark: Callable[..., None]) -> None:
+    def __init__(self, number: int, tell: Callable[..., None]) -> None:
         super().__init__()
-        self._mark = mark
+        self._number = number
+        self._tell_control = tell
 
-    def mark(self, instance: Instance, *, is_healthy: bool, reason: str) -> None:
-        """Say whether ``instance`` works: here at once, elsewhere soon. The control plane logs it."""
-        if self.service(instance.service).mark(instance, is_healthy=is_healthy):
-            self._mark(instance, is_healthy=is_healthy, reason=reason)
+    def put_mark(self, source: str, instance: Instance, mark: Mark | None, reason: str) -> bool:
+        """Take over what a component says: here at once, elsewhere soon. The control plane logs it."""
+        has_changed = self.service(instance.service).put_mark(worker_source(self._number, source), instance, mark)
+        if has_changed:
+            self._tell_control("mark", instance.service, instance.endpoint, source, mark, reason)
+        return has_changed
+
+    def forget_marks(self, source: str) -> None:
+        """Forget what a component of this worker said."""
+        super().forget_marks(worker_source(self._number, source))
+        self._tell_control("forget_marks", source)
 
 
 def log_as(number: int, level: str, format: str) -> None:  # noqa: A002 - as the configuration has it: logging.format
@@ -164,15 +189,22 @@ def log_as(number: int, level: str, format: str) -> None:  # noqa: A002 - as the
         level: As for ``configure_logging``.
         format: As for ``configure_logging``.
     """
-
-    def note(record: logging.LogRecord) -> bool:
-        record.worker = number
-        return True
-
     configure_logging(level, format)
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LogHandler):
-            handler.addFilter(note)
+            handler.addFilter(_WorkerNumber(number))
+
+
+@dataclass(frozen=True)
+class _WorkerNumber(logging.Filter):
+    """Notes in every record which worker wrote it. Equal ones are added to a handler once."""
+
+    number: int
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the record pass."""
+        record.worker = self.number
+        return True
 
 
 def main(arguments: list[str]) -> int:

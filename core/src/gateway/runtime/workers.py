@@ -13,17 +13,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigurationError, GatewayError, Problem
-from gateway.runtime.channel import Channel, ChannelClosed, Handed
+from gateway.metrics import lasting, merge_metrics
+from gateway.runtime.channel import CALL_TIMEOUT_S, Channel, ChannelClosed, Handed
 from gateway.runtime.listeners import bind
+from gateway.runtime.shared_memory import MemoryStore, SharedMemory
 from gateway.runtime.supervision import FIRST_DELAY_S, LONGEST_DELAY_S, end_tasks
-from gateway.services.directory import ServiceDirectory
+from gateway.services.directory import ServiceDirectory, worker_source
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from gateway.config import Configuration
     from gateway.exchange import Response
-    from gateway.interfaces import AdminRequest, Endpoint
+    from gateway.interfaces import AdminRequest, Endpoint, Instance, Mark
+    from gateway.metrics import FamilySnapshot
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
     from gateway.runtime.supervision import WorkReport
@@ -65,6 +68,7 @@ class _Slot:
         self.is_new = False
         self.is_being_replaced = False
         self.work: Sequence[WorkReport] = ()
+        self.metrics: Sequence[FamilySnapshot] = ()
 
     def close_sockets(self, *, but: set[Address] | frozenset[Address] = frozenset()) -> None:
         """Close the listening sockets that nobody serves any more."""
@@ -98,6 +102,8 @@ class WorkerPool:
         self._replacing: set[asyncio.Task[None]] = set()
         self._addresses: list[Address] = []
         self._is_stopping = False
+        self._memories = MemoryStore()
+        self._counted_before: Sequence[FamilySnapshot] = ()
 
     # gateway.runtime.control.Plane
 
@@ -154,6 +160,16 @@ class WorkerPool:
         """Return how the workers are doing."""
         return await asyncio.gather(*(self._report(slot) for slot in self._slots))
 
+    async def metrics(self) -> Sequence[Sequence[FamilySnapshot]]:
+        """Return what the workers measure, and what those counted that are gone."""
+        await asyncio.gather(*(self._take_metrics(slot) for slot in self._slots))
+        return [self._counted_before, *(slot.metrics for slot in self._slots)]
+
+    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
+        """Return what components of a plugin expose, of each worker that answers."""
+        answers = await asyncio.gather(*(self._ask(slot, "exposed", plugin, key, *arguments) for slot in self._slots))
+        return [value for values in answers if values is not None for value in values]
+
     async def stop(self, timeout_s: float) -> None:
         """Drain all workers, and end those that do not.
 
@@ -172,6 +188,7 @@ class WorkerPool:
         for slot in self._slots:
             if slot.channel is not None:
                 slot.channel.close()
+        self._memories.close()
 
     def hurry(self) -> None:
         """Cut what is under way: whoever stops the gateway does not want to wait."""
@@ -203,10 +220,15 @@ class WorkerPool:
         slot.restarts += self._current is not None
         slot.is_new = True
         slot.work = ()
+        # What its predecessor counted since it was last asked is lost.
+        self._counted_before = merge_metrics([self._counted_before, lasting(slot.metrics)])
+        slot.metrics = ()
         handlers: dict[str, Callable[..., Awaitable[Any]]] = {
             "socket": lambda address, backlog: self._socket(slot, address, backlog),
             "admin": self._admin,
-            "mark": self._mark,
+            "mark": lambda *arguments: self._mark(slot, *arguments),
+            "forget_marks": lambda source: self._forget_marks(slot, source),
+            "memory": self._memory,
             "work": lambda reports: self._take_work(slot, reports),
         }
         channel = slot.channel = Channel(ours, handlers, lambda: self._lost(slot, channel))
@@ -242,14 +264,16 @@ class WorkerPool:
         if is_new and slot.restarts:
             logger.info("worker %d was replaced and serves", slot.number)
 
-    async def _call(self, slot: _Slot, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the handler says
+    async def _call(self, slot: _Slot, name: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:  # noqa: ANN401 - as the handler says
         if slot.channel is None:
             raise ChannelClosed(f"worker {slot.number} is gone")
-        return await slot.channel.call(name, *arguments)
+        return await slot.channel.call(name, *arguments, timeout_s=timeout_s)
 
     def _lost(self, slot: _Slot, channel: Channel) -> None:
         if slot.channel is channel:
             slot.channel = None
+            # Nobody is left to take back what it said.
+            self.directory.forget_marks(worker_source(slot.number, ""))
         if not self._is_stopping and not slot.is_being_replaced:
             slot.is_being_replaced = True
             task = asyncio.get_running_loop().create_task(self._replace(slot), name=f"gateway worker {slot.number}")
@@ -297,13 +321,30 @@ class WorkerPool:
             "restarts": slot.restarts,
         }
         if slot.channel is not None:
-            try:
-                report.update(await slot.channel.call("report", timeout_s=REPORT_TIMEOUT_S))
-            except (ChannelClosed, TimeoutError):
-                report["serving"] = False
+            answer = await self._ask(slot, "report")
+            report.update(answer if answer is not None else {"serving": False})
         return report
 
+    async def _take_metrics(self, slot: _Slot) -> None:
+        answer = await self._ask(slot, "metrics")
+        if answer is not None:
+            slot.metrics = answer
+
+    async def _ask(self, slot: _Slot, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the handler says
+        """Ask a worker something that can do without an answer: ``None`` if there is none."""
+        try:
+            return await self._call(slot, name, *arguments, timeout_s=REPORT_TIMEOUT_S)
+        except (ChannelClosed, TimeoutError):
+            return None
+
+    async def shared_memory(self, plugin: str, key: str, size_bytes: int) -> SharedMemory:
+        """Return the shared memory of a plugin, for the control plane itself."""
+        return SharedMemory(os.dup(self._memories.file(plugin, key, size_bytes).fileno()), size_bytes)
+
     # What workers ask.
+
+    async def _memory(self, plugin: str, key: str, size_bytes: int) -> Handed:
+        return Handed(self._memories.file(plugin, key, size_bytes))
 
     async def _socket(self, slot: _Slot, address: Address, backlog: int) -> Handed:
         listening = slot.sockets.get(address)
@@ -326,18 +367,28 @@ class WorkerPool:
         body = response.body if isinstance(response.body, bytes) else await response.body.read(MAX_ADMIN_ANSWER_BYTES)
         return response.status, response.headers.pairs, body
 
-    async def _mark(self, service: str, endpoint: Endpoint, is_healthy: bool, reason: str) -> None:  # noqa: FBT001 - as it comes
+    async def _mark(
+        self, slot: _Slot, service: str, endpoint: Endpoint, source: str, mark: Mark | None, reason: str
+    ) -> None:
         instance = self.directory.service(service).instance(endpoint)
         if instance is not None:
-            self.directory.mark(instance, is_healthy=is_healthy, reason=reason)
+            self.directory.put_mark(worker_source(slot.number, source), instance, mark, reason)
+
+    async def _forget_marks(self, slot: _Slot, source: str) -> None:
+        self.directory.forget_marks(worker_source(slot.number, source))
 
     async def _take_work(self, slot: _Slot, reports: Sequence[WorkReport]) -> None:
         slot.work = reports
 
-    def _service_changed(self, service: Service) -> None:
+    def _service_changed(self, service: Service, instance: Instance | None) -> None:
         for slot in self._slots:
-            if slot.channel is not None:
+            if slot.channel is None:
+                continue
+            if instance is None:
                 slot.channel.tell("services", {service.name: service.published()})
+            else:
+                # Not the whole service, which may have thousands of instances.
+                slot.channel.tell("marks", service.name, instance.endpoint, dict(service.marks(instance)))
 
 
 def _raise_first(failures: Sequence[BaseException]) -> None:

@@ -74,14 +74,15 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                 stream = None if type(response.body) is bytes and response.tunnel is None else _under_way(response)
             except BaseException as error:
                 _release(instance)
+                exchange.service_s = duration_s = clock() - started_s
                 if report is not None:
-                    duration_s = clock() - started_s
                     report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
                 if not _may_ask_another(error, exchange, len(instances)):
                     raise
                 exchange.excluded = (*exchange.excluded, instance)
                 continue
-            duration_s = clock() - started_s
+            exchange.service_s = duration_s = clock() - started_s
+            instance.last_latency_s = duration_s
             instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
             if stream is None:
                 _release(instance)

@@ -1,0 +1,103 @@
+"""Observers that want to know when an exchange begins, and what each policy does."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from gateway import Stage
+
+pytestmark = pytest.mark.anyio
+
+
+class Finished:
+    """An observer without the methods that are optional."""
+
+    def exchange_finished(self, exchange):
+        pass
+
+    def attempt_finished(self, exchange, attempt):
+        raise AssertionError
+
+
+class Watching(Finished):
+    """Notes what it is told, in order."""
+
+    def __init__(self):
+        self.events = []
+
+    def exchange_started(self, exchange):
+        self.events.append(f"started {exchange.route.id}")
+
+    def exchange_finished(self, exchange):
+        self.events.append("finished")
+
+    def around_policy(self, name, stage, handler, route):
+        async def around(exchange):
+            self.events.append(f"{stage.name.lower()} {name} of {route.id} begins")
+            try:
+                return await handler(exchange)
+            finally:
+                self.events.append(f"{name} ends")
+
+        return around
+
+
+def passing(name, events):
+    async def function(exchange, call_next):
+        events.append(name)
+        return await call_next(exchange)
+
+    return function
+
+
+async def test_it_is_told_before_any_policy_runs_and_sees_each_of_them(gateway, place, policy_of):
+    watching = Watching()
+    outer = place(policy_of(passing("outer runs", watching.events)), Stage.EDGE, name="outer")
+    inner = place(policy_of(passing("inner runs", watching.events)), name="inner")
+    await gateway.ask(outer, inner, observers=[Finished(), watching])
+    assert watching.events == [
+        "started orders",
+        "edge outer of orders begins",
+        "outer runs",
+        "transform inner of orders begins",
+        "inner runs",
+        "inner ends",
+        "outer ends",
+        "finished",
+    ]
+
+
+async def test_a_policy_that_does_nothing_on_a_route_is_not_seen(gateway, place):
+    class Idle:
+        def wrap(self, next, route):  # noqa: A002 - the interface's name
+            return next
+
+    watching = Watching()
+    await gateway.ask(place(Idle()), observers=[watching])
+    assert watching.events == ["started orders", "finished"]
+
+
+async def test_watching_needs_no_task(gateway, place, policy_of):
+    policy = place(policy_of(passing("runs", []), waits=False))
+    assert not gateway.compile(policy, observers=[Watching()]).needs_task
+
+
+async def test_nothing_stands_before_the_handler_where_nobody_asks(gateway):
+    compiled = gateway.compile(observers=[Finished()])
+    assert compiled.handler is gateway.compile().handler
+
+
+async def test_an_observer_that_fails_at_the_beginning_does_not_reach_the_exchange(gateway, caplog):
+    class Failing(Finished):
+        def exchange_started(self, exchange):
+            raise RuntimeError("boom")
+
+    caplog.set_level(logging.ERROR)
+    compiled = gateway.compile(observers=[Failing()])
+    for _ in range(3):
+        exchange = await gateway.ask(compiled=compiled)
+        assert exchange.response.status == 200
+    (record,) = caplog.records
+    assert record.getMessage() == "plugin 'culprit' failed in the observer Failing: RuntimeError: boom"

@@ -1,0 +1,95 @@
+"""Adapters and connectors over those of another protocol: they share its connections and pools."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from gateway.errors import ConfigurationError
+
+pytestmark = pytest.mark.anyio
+
+PLUGIN = """
+from gateway import AdapterRegistration, Config, ConnectorRegistration, ErrorType, GatewayError, hookimpl
+from gateway.interfaces import Listener
+
+class Marking:
+    waits = False
+    def __init__(self, carrier):
+        self.carrier = carrier
+    async def open(self, instance, exchange):
+        exchange.request.headers.set("x-protocol", "shout")
+        return await self.carrier.open(instance, exchange)
+
+class Backend:
+    def over(self, carrier):
+        return Marking(carrier)
+
+class Port:
+    def __init__(self, context):
+        self.context = context
+    def over(self, carrier):
+        self.carrier = carrier
+        return self
+    def listeners(self):
+        return [Listener(host="127.0.0.1", port=0, serve=self.serve)]
+    def connection(self, listener):
+        return self.carrier.connection(listener)
+    def serve(self, exchange):
+        if exchange.request.method == "GET":
+            self.context.serve(exchange)
+        else:
+            self.context.refuse(exchange, GatewayError(ErrorType.FORBIDDEN, "only questions here"))
+    def drain(self): pass
+    def connections(self): return 0
+    def close(self): pass
+
+def build_backend(config, context): return Backend()
+def build_port(config, context): return Port(context)
+
+@hookimpl
+def gateway_register_protocols():
+    return [
+        ConnectorRegistration(name="shout", build=build_backend, protocol="shout", over="http", default_on=True),
+        AdapterRegistration(name="port", build=build_port, over="http"),
+    ]
+"""
+
+
+@pytest.fixture
+def shout(tmp_path):
+    path = tmp_path / "shout.py"
+    path.write_text(textwrap.dedent(PLUGIN))
+    return [path]
+
+
+async def test_a_carried_connector_reaches_what_its_carrier_does(gateway_factory, upstream, shout):
+    gateway = await gateway_factory(upstream=upstream, rule={"protocol": "shout"}, plugin_files=shout)
+    assert (await gateway.ask("GET", "/")).status == 200
+    (request,) = upstream.requests
+    assert request["x-protocol"] == "shout"
+
+
+async def test_a_carried_adapter_has_addresses_of_its_own(gateway_factory, upstream, shout):
+    gateway = await gateway_factory({"plugins": {"port": {}}}, upstream=upstream, plugin_files=shout)
+    assert (await gateway.ask("POST", "/")).status == 200
+    assert (await gateway.ask("GET", "/", listener=1)).status == 200
+    answer = await gateway.ask("POST", "/", listener=1)
+    assert (answer.status, answer.json()["detail"]) == (403, "only questions here")
+    assert len(upstream.requests) == 2
+
+
+async def test_a_carried_adapter_stays_over_a_reload(gateway_factory, upstream, shout):
+    gateway = await gateway_factory({"plugins": {"port": {}}}, upstream=upstream, plugin_files=shout)
+    before = gateway.gateway.addresses
+    await gateway.gateway.plane.prepare(gateway.gateway.configuration)
+    await gateway.gateway.plane.commit()
+    assert gateway.gateway.addresses == before
+    assert (await gateway.ask("GET", "/", listener=1)).status == 200
+
+
+async def test_a_carried_adapter_without_its_carrier_refuses_the_start(gateway_factory, upstream, shout):
+    configuration = {"plugins": {"port": {}}, "frontend": {"http": {"enabled": False}}}
+    with pytest.raises(ConfigurationError, match="the adapter 'port' needs the adapter 'http', which is off"):
+        await gateway_factory(configuration, upstream=upstream, plugin_files=shout)
