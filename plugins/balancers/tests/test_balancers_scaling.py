@@ -8,10 +8,13 @@ from unittest.mock import patch
 
 import pytest
 
-from gateway_balancers import load_table, shares, smooth_schedule
+from gateway_balancers import hash_ring, load_table, shares, smooth_schedule
+from gateway_balancers.adaptive import Adaptive
+from gateway_balancers.consistent_hash import ConsistentHash
 from gateway_balancers.least_connections import LeastConnections
 from gateway_balancers.load_table import LoadTables
 from gateway_balancers.power_of_two import PowerOfTwo
+from gateway_balancers.response_time import ResponseTime
 from gateway_balancers.round_robin import RoundRobin
 from gateway_balancers.smooth_schedule import SmoothSchedule
 from gateway_balancers.weighted_random import WeightedRandom
@@ -41,6 +44,7 @@ def _count_heaps_and_searches(monkeypatch):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(heapq, name))
     monkeypatch.setattr(shares, "bisect_right", bisect.bisect_right)
+    monkeypatch.setattr(hash_ring, "bisect_left", bisect.bisect_left)
 
 
 def instructions(work):
@@ -89,8 +93,36 @@ def least_connections(random):
     return LeastConnections(LoadTables(random))
 
 
+def response_time(random):
+    return ResponseTime(10.0, random)
+
+
+def adaptive(random):
+    return Adaptive([WeightedRoundRobin(random), PowerOfTwo(random), response_time(random)], random)
+
+
+def by_path(random):
+    return ConsistentHash(["path"], 0)
+
+
+def by_path_within_bounds(random):
+    return ConsistentHash(["path"], 1.25)
+
+
+ALL = [
+    RoundRobin,
+    WeightedRandom,
+    WeightedRoundRobin,
+    PowerOfTwo,
+    least_connections,
+    response_time,
+    adaptive,
+    by_path,
+]
+
+
 @pytest.mark.parametrize("excluded", [0, 2])
-@pytest.mark.parametrize("make", [RoundRobin, WeightedRandom, WeightedRoundRobin, PowerOfTwo, least_connections])
+@pytest.mark.parametrize("make", ALL)
 def test_a_selection_costs_no_more_than_the_logarithm(make, excluded, cost):
     assert cost(make, MANY, excluded) <= cost(make, FEW, excluded) * GROWTH
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.interfaces import Endpoint
+from gateway.testing import Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -299,3 +300,33 @@ async def test_pools_of_instances_that_are_gone_are_forgotten(start_gateway, ser
     assert len(connector._pools) == 1
     gateway.let_pass(1)
     await eventually(lambda: not connector._pools)
+
+
+WAITS = """
+from gateway import policy
+
+
+@policy
+async def waits(exchange, next):
+    response = await next(exchange)
+    response.headers.set("x-connect", str(exchange.connect_s))
+    response.headers.set("x-queue", str(exchange.queue_s))
+    return response
+"""
+
+
+async def test_how_long_a_request_waited_stands_on_the_exchange(gateway_factory, upstream, tmp_path):
+    plugin = tmp_path / "waits.py"
+    plugin.write_text(WAITS)
+    upstream.answer = lambda request: Reply(delay_s=0.05)
+    gateway = await gateway_factory(
+        {"backend": {"http": {"maxConnsPerHost": 1}}}, upstream=upstream, plugin_files=[plugin]
+    )
+    answers = await asyncio.gather(gateway.ask("GET", "/"), gateway.ask("GET", "/"))
+    opened, queued = sorted(answers, key=lambda answer: float(answer["x-queue"]))
+    assert 0 < float(opened["x-connect"]) < 5
+    assert opened["x-queue"] == "0.0"
+    assert queued["x-connect"] == "0.0"
+    assert 0.01 < float(queued["x-queue"]) < 5
+    kept = await gateway.ask("GET", "/")
+    assert (kept["x-connect"], kept["x-queue"]) == ("0.0", "0.0")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway import Instance
+    from gateway_balancers.candidates import Take
 
     Entry = tuple[float, float, int, "_Slot"]
 
@@ -56,10 +57,12 @@ class LoadTable:
 
     Args:
         random: Decides who goes first among equals.
+        take: Says who takes traffic.
     """
 
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(self, random: Callable[[], float], take: Take = candidates) -> None:
         self._random = random
+        self._take = take
         self._instances: Sequence[Instance] = ()
         self._slots: dict[Instance, _Slot] = {}
         self._heap: list[Entry] = []
@@ -92,7 +95,7 @@ class LoadTable:
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._unsubscribe()
         self._instances = instances
-        taking = candidates(instances)
+        taking = self._take(instances)
         ranks = sorted(range(len(taking)), key=lambda _: self._random())
         known = self._slots
         self._slots = {
@@ -156,17 +159,19 @@ class LoadTables:
 
     Args:
         random: Decides who goes first among equals.
+        take: Says who takes traffic.
     """
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, random: Callable[[], float] = random.random, take: Take = candidates) -> None:
         self._random = random
+        self._take = take
         self._tables: WeakValueDictionary[str, LoadTable] = WeakValueDictionary()
 
     def table(self, service: str) -> LoadTable:
         """Return the table of ``service``; it is forgotten when nobody holds it."""
         table = self._tables.get(service)
         if table is None:
-            table = self._tables[service] = LoadTable(self._random)
+            table = self._tables[service] = LoadTable(self._random, self._take)
         return table
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from gateway import BalancerRegistration, BuildContext, NoConfig, hookimpl
+from gateway_balancers.candidates import Locality
+from gateway_balancers.config import ConsistentHashConfig, ResponseTimeConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway_balancers.adaptive import Adaptive
+    from gateway_balancers.candidates import Take
+    from gateway_balancers.consistent_hash import ConsistentHash
     from gateway_balancers.least_connections import LeastConnections
     from gateway_balancers.power_of_two import PowerOfTwo
+    from gateway_balancers.response_time import ResponseTime
     from gateway_balancers.round_robin import RoundRobin
     from gateway_balancers.weighted_random import WeightedRandom
     from gateway_balancers.weighted_round_robin import WeightedRoundRobin
@@ -46,25 +53,46 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
             summary="The less busy of two instances drawn by lot",
             build=build_power_of_two,
         ),
+        BalancerRegistration(
+            name="response_time",
+            summary="Of two instances drawn by lot the one that is likely to answer sooner",
+            config=ResponseTimeConfig,
+            build=build_response_time,
+            path="router.responseTime",
+            rule_key="responseTime",
+        ),
+        BalancerRegistration(
+            name="adaptive",
+            summary="By turns, load or response time, whichever is found to work best",
+            build=build_adaptive,
+        ),
+        BalancerRegistration(
+            name="consistent_hash",
+            summary="What has the same header, cookie, address or path goes to the same instance",
+            config=ConsistentHashConfig,
+            build=build_consistent_hash,
+            path="router.consistentHash",
+            rule_key="consistentHash",
+        ),
     ]
 
 
 def build_round_robin(config: NoConfig, context: BuildContext) -> RoundRobin:
     from gateway_balancers.round_robin import RoundRobin
 
-    return RoundRobin()
+    return RoundRobin(take=_near_ones())
 
 
 def build_weighted_round_robin(config: NoConfig, context: BuildContext) -> WeightedRoundRobin:
     from gateway_balancers.weighted_round_robin import WeightedRoundRobin
 
-    return WeightedRoundRobin()
+    return WeightedRoundRobin(take=_near_ones())
 
 
 def build_weighted_random(config: NoConfig, context: BuildContext) -> WeightedRandom:
     from gateway_balancers.weighted_random import WeightedRandom
 
-    return WeightedRandom()
+    return WeightedRandom(take=_near_ones())
 
 
 def build_least_connections(config: NoConfig, context: BuildContext) -> LeastConnections:
@@ -72,10 +100,36 @@ def build_least_connections(config: NoConfig, context: BuildContext) -> LeastCon
     from gateway_balancers.load_table import LoadTables
 
     # Kept across routes and reloads: one table per service serves them all.
-    return LeastConnections(context.keep("tables", LoadTables))
+    return LeastConnections(context.keep("tables", lambda: LoadTables(take=_near_ones())))
 
 
 def build_power_of_two(config: NoConfig, context: BuildContext) -> PowerOfTwo:
     from gateway_balancers.power_of_two import PowerOfTwo
 
-    return PowerOfTwo()
+    return PowerOfTwo(take=_near_ones())
+
+
+def build_response_time(config: ResponseTimeConfig, context: BuildContext) -> ResponseTime:
+    from gateway_balancers.response_time import ResponseTime
+
+    return ResponseTime(config.decay, take=_near_ones())
+
+
+def build_adaptive(config: NoConfig, context: BuildContext) -> Adaptive:
+    from gateway_balancers.adaptive import Adaptive
+    from gateway_balancers.power_of_two import PowerOfTwo
+    from gateway_balancers.response_time import ResponseTime
+    from gateway_balancers.weighted_round_robin import WeightedRoundRobin
+
+    take = _near_ones()
+    return Adaptive([WeightedRoundRobin(take=take), PowerOfTwo(take=take), ResponseTime(10.0, take=take)])
+
+
+def build_consistent_hash(config: ConsistentHashConfig, context: BuildContext) -> ConsistentHash:
+    from gateway_balancers.consistent_hash import ConsistentHash
+
+    return ConsistentHash(config.key, config.bound, _near_ones())
+
+
+def _near_ones() -> Take:
+    return Locality.of(os.environ).candidates

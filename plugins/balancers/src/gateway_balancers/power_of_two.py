@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway import Exchange, Instance
+    from gateway_balancers.candidates import Take
 
 __all__ = ["PowerOfTwo"]
 
@@ -30,10 +31,12 @@ class PowerOfTwo:
 
     Args:
         random: Where chance comes from.
+        take: Says who takes traffic.
     """
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, random: Callable[[], float] = random.random, take: Take = candidates) -> None:
         self._random = random
+        self._take = take
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._shares: Shares
@@ -49,7 +52,7 @@ class PowerOfTwo:
         if not others:
             return self._candidates[first]
         second = int(self._random() * others)
-        return self._less_busy(first, second + 1 if second >= first else second)
+        return self._better(first, second + 1 if second >= first else second)
 
     def _select_but(self, excluded: Sequence[Instance]) -> Instance:
         taken = self._shares.positions(excluded)
@@ -58,16 +61,16 @@ class PowerOfTwo:
         others = len(self._candidates) - len(taken)
         if not others:
             return self._candidates[first]
-        return self._less_busy(first, step_over(int(self._random() * others), taken))
+        return self._better(first, step_over(int(self._random() * others), taken))
 
-    def _less_busy(self, first: int, second: int) -> Instance:
+    def _better(self, first: int, second: int) -> Instance:
         one, other = self._candidates[first], self._candidates[second]
         # Multiplied crosswise: a / b <= c / d without dividing.
         return one if one.in_flight * weight_of(other) <= other.in_flight * weight_of(one) else other
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = candidates(instances)
+        self._candidates = self._take(instances)
         self._shares = Shares(self._candidates, self._random)
 
 

@@ -6,11 +6,13 @@ import random
 from typing import TYPE_CHECKING
 
 from gateway_balancers.candidates import candidates
+from gateway_balancers.smooth_schedule import smooth_turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gateway import Exchange, Instance
+    from gateway_balancers.candidates import Take
 
 __all__ = ["RoundRobin"]
 
@@ -19,23 +21,27 @@ class RoundRobin:
     """Takes each instance in turn, in O(1).
 
     It begins anywhere, so that the balancers of many routes and workers do not all ask the same instance first, and
-    goes on from the same place when the set of instances changes.
+    goes on from the same place when the set of instances changes. It does not look at weights, but an instance in slow
+    start takes fewer turns, evenly spread.
 
     Args:
         random: Where chance comes from.
+        take: Says who takes traffic.
     """
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, random: Callable[[], float] = random.random, take: Take = candidates) -> None:
         self._random = random
+        self._take = take
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._turn = -1
+        self._ramp: Iterator[int] | None = None
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the next instance."""
         if instances is not self._instances:
             self._adopt(instances)
-        instance = self._next()
+        instance = self._next() if self._ramp is None else self._candidates[next(self._ramp)]
         excluded = exchange.excluded
         if excluded and instance in excluded:
             return self._next_but(excluded)
@@ -43,9 +49,14 @@ class RoundRobin:
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = candidates(instances)
+        self._candidates = self._take(instances)
         count = len(self._candidates)
         self._turn = int(self._random() * count) if self._turn < 0 else self._turn % count
+        shares = [candidate.share_percent for candidate in self._candidates]
+        # Nobody has 0 of its weight and takes traffic, unless nobody has any of it.
+        self._ramp = (
+            None if min(shares) == max(shares) else smooth_turns([max(each, 1) for each in shares], self._random)
+        )
 
     def _next(self) -> Instance:
         turn = self._turn + 1
@@ -55,9 +66,9 @@ class RoundRobin:
         return self._candidates[turn]
 
     def _next_but(self, excluded: Sequence[Instance]) -> Instance:
-        # One was just skipped; whoever is left, if anybody, comes within as many steps as are excluded.
+        # Whoever is left, if anybody, comes within one more step than are excluded.
         instance = self._next()
-        for _ in range(len(excluded) - 1):
+        for _ in range(len(excluded)):
             if instance not in excluded:
                 break
             instance = self._next()

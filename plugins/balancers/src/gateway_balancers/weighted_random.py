@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway import Exchange, Instance
+    from gateway_balancers.candidates import Take
 
 __all__ = ["WeightedRandom"]
 
@@ -21,10 +22,12 @@ class WeightedRandom:
 
     Args:
         random: Where chance comes from.
+        take: Says who takes traffic.
     """
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, random: Callable[[], float] = random.random, take: Take = candidates) -> None:
         self._random = random
+        self._take = take
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._shares: Shares
@@ -40,7 +43,7 @@ class WeightedRandom:
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = candidates(instances)
+        self._candidates = self._take(instances)
         self._shares = Shares(self._candidates, self._random)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from gateway import Exchange, Instance
+    from gateway_balancers.candidates import Take
 
 __all__ = ["WeightedRoundRobin"]
 
@@ -25,10 +26,12 @@ class WeightedRoundRobin:
 
     Args:
         random: Where chance comes from.
+        take: Says who takes traffic.
     """
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, random: Callable[[], float] = random.random, take: Take = candidates) -> None:
         self._random = random
+        self._take = take
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._turns: Iterator[int]
@@ -46,7 +49,7 @@ class WeightedRoundRobin:
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = candidates(instances)
+        self._candidates = self._take(instances)
         self._turns = smooth_turns([weight_of(candidate) for candidate in self._candidates], self._random)
         self._shares = Shares(self._candidates, self._random)
 

@@ -74,7 +74,7 @@ class HttpAdapter:
 
     def connection(self, listener: Listener) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection."""
-        return ClientConnection(self, "http" if listener.tls is None else "https")
+        return ClientConnection(self, "http" if listener.tls is None else "https", listener.serve or self.serve)
 
     def is_current(self) -> bool:
         """Tell whether the certificate files are still the ones that were loaded; asked at a reload."""

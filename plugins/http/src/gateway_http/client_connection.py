@@ -34,7 +34,7 @@ from gateway_http.request_line import ORDINARY_LINE, RequestLine, check_beginnin
 from gateway_http.tunnel import ClientTunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway import Origin
     from gateway_http.adapter import HttpAdapter
@@ -68,6 +68,7 @@ class ClientConnection(asyncio.Protocol):
     Args:
         adapter: The adapter it belongs to: limits, time-outs, and the way into the gateway.
         scheme: ``http`` or ``https``.
+        serve: Answers its exchanges.
 
     Attributes:
         deadline_s: When to look whether the client is to be given up.
@@ -109,10 +110,10 @@ class ClientConnection(asyncio.Protocol):
     _hop: Hop
     _origin: Origin
 
-    def __init__(self, adapter: HttpAdapter, scheme: str) -> None:
+    def __init__(self, adapter: HttpAdapter, scheme: str, serve: Callable[[Exchange], None]) -> None:
         # Per connection.
         self._adapter = adapter
-        self._serve = adapter.serve
+        self._serve = serve
         self._outbox = adapter.outbox
         self._idle_timeout_s = adapter.idle_timeout_s
         self._short_head_bytes = min(adapter.max_header_bytes, adapter.max_uri_bytes)

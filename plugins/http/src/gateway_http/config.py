@@ -1,4 +1,4 @@
-"""The blocks ``frontend.http`` and ``backend.http``."""
+"""The blocks ``frontend.http``, ``backend.http`` and ``plugins.requestlimits``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway import Config, Duration, Size
 
-__all__ = ["BackendHttpConfig", "BackendTlsConfig", "FrontendHttpConfig", "FrontendTlsConfig", "TlsVersion"]
+__all__ = [
+    "BackendHttpConfig",
+    "BackendTlsConfig",
+    "FrontendHttpConfig",
+    "FrontendTlsConfig",
+    "RequestLimitsConfig",
+    "TlsVersion",
+]
 
 TlsVersion = Literal["1.2", "1.3"]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -134,3 +141,17 @@ class BackendHttpConfig(Config):
     )
     max_response_header_bytes: Size = Field(default=65536, description="The largest response head in bytes.", gt=0)
     tls: BackendTlsConfig = Field(default_factory=BackendTlsConfig, description="TLS towards instances.")
+
+
+class RequestLimitsConfig(Config):
+    """How large requests of a route may be. What ``frontend.http`` refuses never comes to a route."""
+
+    max_request_size: Size | None = Field(
+        default=None, description="The largest request body in bytes; without it, or with 0, that of `frontend.http`."
+    )
+    max_header_bytes: Size | None = Field(
+        default=None, description="The largest sum of the header fields in bytes, likewise.", gt=0
+    )
+    max_uri_bytes: Size | None = Field(
+        default=None, description="The longest path with query in bytes, likewise.", gt=0
+    )

@@ -57,7 +57,7 @@ class HttpConnector:
         if pool is None:
             pool = self._pools[instance] = InstancePool(self, instance)
         timeout_s = exchange.route.timeout_s or math.inf
-        connection = pool.idle.pop() if pool.idle else await pool.acquire()
+        connection = pool.idle.pop() if pool.idle else await pool.acquire(exchange)
         try:
             return await connection.send(exchange, timeout_s)
         except StaleConnection:
@@ -72,7 +72,7 @@ class HttpConnector:
         request = exchange.request
         if request.method not in IDEMPOTENT_METHODS or not isinstance(request.body, bytes):
             raise _unanswered(pool, request.method)
-        connection = await pool.acquire()
+        connection = await pool.acquire(exchange)
         try:
             return await connection.send(exchange, timeout_s)
         except StaleConnection as error:
@@ -115,7 +115,7 @@ class HttpConnector:
             OSError: If the instance cannot be reached, TLS failures included.
         """
         endpoint = pool.instance.endpoint
-        is_tls = endpoint.scheme == "https"
+        is_tls = endpoint.scheme in ("https", "wss")
         transport, connection = await asyncio.get_running_loop().create_connection(
             lambda: ServiceConnection(pool),
             endpoint.address,

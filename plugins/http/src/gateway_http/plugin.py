@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import AdapterRegistration, BuildContext, ConnectorRegistration, hookimpl
-from gateway_http.config import BackendHttpConfig, FrontendHttpConfig
+from gateway import AdapterRegistration, BuildContext, ConnectorRegistration, PolicyRegistration, Stage, hookimpl
+from gateway_http.config import BackendHttpConfig, FrontendHttpConfig, RequestLimitsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway_http.adapter import HttpAdapter
     from gateway_http.connector import HttpConnector
+    from gateway_http.request_limits import RequestLimits
 
 
 @hookimpl
@@ -34,7 +35,8 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             path="backend.http",
             default_on=True,
             protocol="http",
-            schemes=("http", "https"),
+            # A WebSocket begins as HTTP: a URI with ws or wss names the same server (RFC 6455 section 3).
+            schemes=("http", "https", "ws", "wss"),
             aliases={
                 "tls.caFile": "tls.rootCAFile",
                 "tls.certFile": "tls.clientCertFile",
@@ -42,6 +44,26 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             },
         ),
     ]
+
+
+@hookimpl
+def gateway_register_policies() -> Sequence[PolicyRegistration]:
+    return [
+        PolicyRegistration(
+            name="requestlimits",
+            summary="How large requests of a route may be, within the limits of frontend.http",
+            config=RequestLimitsConfig,
+            build=build_request_limits,
+            stage=Stage.LIMIT,
+            rule_keys={key: key for key in ("maxRequestSize", "maxHeaderBytes", "maxUriBytes")},
+        )
+    ]
+
+
+def build_request_limits(config: RequestLimitsConfig, context: BuildContext) -> RequestLimits:
+    from gateway_http.request_limits import RequestLimits
+
+    return RequestLimits(config)
 
 
 def build_adapter(config: FrontendHttpConfig, context: BuildContext) -> HttpAdapter:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway import ErrorType, GatewayError, Waiter
 
 if TYPE_CHECKING:
-    from gateway import Instance
+    from gateway import Exchange, Instance
     from gateway_http.connector import HttpConnector
     from gateway_http.service_connection import ServiceConnection
 
@@ -71,17 +71,23 @@ class InstancePool:
         """Whether it has no connections and nobody waits for one."""
         return not (self._connections or self._opening or self._waiting)
 
-    async def acquire(self) -> ServiceConnection:
+    async def acquire(self, exchange: Exchange) -> ServiceConnection:
         """Return a connection for one exchange: a new one, or one that becomes free if there may be no more.
+
+        How long that took is added to the exchange's ``connect_s`` or ``queue_s``.
 
         Raises:
             GatewayError: ``bad_gateway`` if it cannot be opened, ``upstream_timeout`` if that takes too long,
                 ``unavailable`` if too many wait already.
         """
         waiter: Waiter[ServiceConnection] = Waiter()
+        started_s = time.monotonic()
         if self._may_open():
             self._open(waiter)
-            return await self._arrival(waiter)
+            try:
+                return await self._arrival(waiter)
+            finally:
+                exchange.connect_s += time.monotonic() - started_s
         if len(self._waiting) >= MAX_WAITING:
             raise GatewayError(
                 ErrorType.UNAVAILABLE, "the service is too busy", detail=f"{self.label}: too many requests wait"
@@ -93,6 +99,7 @@ class InstancePool:
         try:
             return await self._arrival(waiter)
         finally:
+            exchange.queue_s += time.monotonic() - started_s
             handle.cancel()
             if waiter in self._waiting:
                 self._waiting.remove(waiter)

@@ -528,6 +528,11 @@ class ServiceConnection(asyncio.Protocol):
         """Nobody wants the rest."""
         self.abort()
 
+    def set_idle_timeout(self, timeout_s: float | None) -> None:
+        """Allow the instance so much silence in this body; ``None`` is as much as it likes."""
+        self._timeout_s = math.inf if timeout_s is None else timeout_s
+        self._await_instance()
+
     # Upgrades.
 
     def _switch(self, fields: ResponseFields, rest: bytes) -> None:

@@ -142,6 +142,7 @@ class ClientTunnel(_End):
     def tunnel_lost(self) -> None:
         """The connection to the service is gone."""
         if not self._is_lost:
+            self._half_close()  # a client that does not take the rest is cut
             self._transport.close()
 
     def tunnel_pause(self) -> None:

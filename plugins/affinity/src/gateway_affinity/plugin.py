@@ -1,0 +1,43 @@
+"""What gateway-affinity offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway import BalancerRegistration, BuildContext, hookimpl
+from gateway_affinity.config import SessionAffinityConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.interfaces import Balancer
+
+
+@hookimpl
+def gateway_register_balancers() -> Sequence[BalancerRegistration]:
+    return [
+        BalancerRegistration(
+            name="sticky_session",
+            summary="Each client stays with its instance",
+            config=SessionAffinityConfig,
+            build=build_sticky_session,
+            path="router.sessionAffinity",
+            rule_key="sessionAffinity",
+            other_names=("sticky",),
+            aliases={
+                "type": "source",
+                "cookie.name": "cookieName",
+                "cookie.path": "path",
+                "cookie.maxAge": "ttl",
+                "cookie.httpOnly": "httpOnly",
+                "cookie.secure": "secure",
+                "cookie.sameSite": "sameSite",
+            },
+        )
+    ]
+
+
+def build_sticky_session(config: SessionAffinityConfig, context: BuildContext) -> Balancer:
+    from gateway_affinity.sticky_session import NamedSession, StickyCookie
+
+    return StickyCookie(config, context) if config.source == "cookie" else NamedSession(config)

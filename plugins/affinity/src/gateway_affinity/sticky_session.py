@@ -1,0 +1,213 @@
+"""The balancer ``sticky_session``."""
+
+from __future__ import annotations
+
+import random
+import re
+import secrets
+import time
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote_plus
+
+from gateway_affinity.hash_ring import HashRing
+from gateway_affinity.token import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from gateway import BuildContext, Exchange, Handler, Instance, Request, Response, Route
+    from gateway_affinity.config import SessionAffinityConfig
+
+__all__ = ["NamedSession", "StickyCookie"]
+
+SECRET_BYTES = 32
+MAX_SESSION_LENGTH = 1024
+"""Of a longer name only so much counts; it is hashed on every request."""
+
+
+class _Free:
+    """Chooses an instance for a client that belongs nowhere: of two by lot, by weight, the one with less to do.
+
+    Args:
+        instances: All that are healthy.
+        chance: Numbers in [0, 1).
+    """
+
+    def __init__(self, instances: Sequence[Instance], chance: Callable[[], float]) -> None:
+        self.taking = tuple(each for each in instances if each.weight > 0) or tuple(instances)
+        self._ends = list(accumulate(each.weight or 1 for each in self.taking))
+        self._chance = chance
+
+    def choose(self, excluded: Sequence[Instance]) -> Instance:
+        """Return one that is not excluded, as long as there is one."""
+        free = (
+            self if not excluded else _Free([e for e in self.taking if e not in excluded] or self.taking, self._chance)
+        )
+        one, other = free.draw(), free.draw()
+        return one if one.in_flight * (other.weight or 1) <= other.in_flight * (one.weight or 1) else other
+
+    def draw(self) -> Instance:
+        """Return one by lot, by weight."""
+        return self.taking[bisect_right(self._ends, self._chance() * self._ends[-1])]
+
+
+class StickyCookie:
+    """Sends a client where its cookie says, and gives it one: ``gateway.interfaces.Balancer`` and its ``wrap``.
+
+    A cookie that is forged, too old, or of an instance that is gone, counts as none: another instance is chosen, and
+    the client is told. It is told again when half of the time is over, so that a session ends only if it stays away.
+
+    Args:
+        config: What the cookie is like.
+        context: Of the balancer.
+        clock_utc: Unix time; tests pass a manual one.
+        chance: Numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        config: SessionAffinityConfig,
+        context: BuildContext,
+        *,
+        clock_utc: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._context = context
+        self._ttl_s = config.ttl
+        self._secret = config.secret.get_secret_value().encode() if config.secret is not None else None
+        self._tokens: Tokens | None = None
+        self._clock_utc = clock_utc
+        self._chance = chance
+        self._name = config.cookie_name
+        self._cookie = re.compile(rf"(?:^|;)[ \t]*{re.escape(config.cookie_name)}=\"?([A-Za-z0-9_-]*)")
+        self._secure = config.secure
+        flags = f"; Path={config.path}; Max-Age={int(config.ttl)}; SameSite={config.same_site.capitalize()}"
+        self._flags = flags + ("; HttpOnly" if config.http_only else "")
+        self._needs_tls = config.same_site == "none"
+        self._instances: Sequence[Instance] = ()
+        self._free: _Free
+        self._by_tag: dict[bytes, Instance] = {}
+        self._tags: dict[Instance, bytes] = {}
+
+    async def __aenter__(self) -> Self:
+        """Take the secret that all workers share, unless the configuration has one."""
+        secret = self._secret
+        if secret is None:
+            memory = await self._context.shared_memory("secret", SECRET_BYTES)
+            try:
+                with memory.lock():
+                    secret = memory.buffer[:SECRET_BYTES]
+                    if not any(secret):
+                        secret = memory.buffer[:SECRET_BYTES] = secrets.token_bytes(SECRET_BYTES)
+            finally:
+                memory.close()
+        self._tokens = Tokens(secret)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing is held."""
+
+    # gateway.interfaces.Balancer
+
+    def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
+        """Return the instance of the client's cookie, else another one."""
+        if instances is not self._instances:
+            self._adopt(instances)
+        found = self._read(exchange.request)
+        if found is not None:
+            instance = self._by_tag.get(found[0])
+            if instance is not None and instance not in exchange.excluded:
+                return instance
+        return self._free.choose(exchange.excluded)
+
+    def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the interface's name
+        """Stand around each attempt, and tell the client where it belongs."""
+
+        async def tell(exchange: Exchange) -> Response:
+            response = await next(exchange)
+            instance = exchange.instance
+            if instance is not None and not self._is_known(exchange.request, instance):
+                response.headers.add("set-cookie", self._made(instance, exchange.request))
+            return response
+
+        return tell
+
+    def _adopt(self, instances: Sequence[Instance]) -> None:
+        assert self._tokens is not None, "it was not entered"  # noqa: S101 - the core enters before it serves
+        self._instances = instances
+        self._free = _Free(instances, self._chance)
+        # An instance of weight 0 gets no new clients, and keeps those that it has: it runs dry.
+        self._tags = {each: self._tags.get(each) or self._tokens.tag(each) for each in instances}
+        self._by_tag = {tag: each for each, tag in self._tags.items()}
+
+    def _read(self, request: Request) -> tuple[bytes, float] | None:
+        header = request.headers.get("cookie")
+        match = self._cookie.search(header) if header else None
+        if match is None or self._tokens is None:
+            return None
+        return self._tokens.read(match[1], self._clock_utc())
+
+    def _is_known(self, request: Request, instance: Instance) -> bool:
+        """Say whether the client knows that it belongs to ``instance``, and will for long."""
+        found = self._read(request)
+        return (
+            found is not None
+            and found[0] == self._tags.get(instance)
+            and found[1] - self._clock_utc() > self._ttl_s / 2
+        )
+
+    def _made(self, instance: Instance, request: Request) -> str:
+        assert self._tokens is not None  # noqa: S101 - see _adopt
+        tag = self._tags.get(instance) or self._tokens.tag(instance)
+        token = self._tokens.make(tag, self._clock_utc() + self._ttl_s)
+        is_secure = self._needs_tls or self._secure is True or (self._secure == "auto" and request.scheme == "https")
+        return f"{self._name}={token}{self._flags}{'; Secure' if is_secure else ''}"
+
+
+class NamedSession:
+    """Sends requests that name the same session to the same instance: ``gateway.interfaces.Balancer``.
+
+    Args:
+        config: Where the name stands.
+        chance: Numbers in [0, 1).
+    """
+
+    def __init__(self, config: SessionAffinityConfig, *, chance: Callable[[], float] = random.random) -> None:
+        self._chance = chance
+        self._header = config.header_name if config.source == "header" else None
+        self._parameter = re.compile(rf"(?:^|&){re.escape(config.query_param)}=([^&]*)")
+        self._instances: Sequence[Instance] = ()
+        self._free: _Free
+        self._ring: HashRing
+
+    def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
+        """Return the instance of the session; any if the request names none."""
+        if instances is not self._instances:
+            self._adopt(instances)
+        session = self._session(exchange.request)
+        if session is None:
+            return self._free.choose(exchange.excluded)
+        return self._ring.find(session[:MAX_SESSION_LENGTH], exchange.excluded)
+
+    def _session(self, request: Request) -> str | None:
+        if self._header is not None:
+            return request.headers.get(self._header) or None
+        match = self._parameter.search(request.query)
+        return (unquote_plus(match[1]) or None) if match is not None else None
+
+    def _adopt(self, instances: Sequence[Instance]) -> None:
+        self._instances = instances
+        self._free = _Free(instances, self._chance)
+        self._ring = HashRing(self._free.taking)
+
+
+if TYPE_CHECKING:
+    from gateway.interfaces import Balancer
+
+    _: type[Balancer] = StickyCookie
+    __: type[Balancer] = NamedSession

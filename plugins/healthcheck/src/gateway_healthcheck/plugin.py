@@ -1,0 +1,153 @@
+"""What gateway-healthcheck offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway import (
+    AdminRouteRegistration,
+    BuildContext,
+    HealthCheckerRegistration,
+    ObserverRegistration,
+    PolicyRegistration,
+    Stage,
+    hookimpl,
+)
+from gateway_healthcheck.config import HealthConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.interfaces import Observer
+    from gateway_healthcheck.active import ActiveChecker
+    from gateway_healthcheck.endpoints import HealthEndpoints
+    from gateway_healthcheck.reports import ServiceReport, ServicesReport, Summary
+
+_ALIASES = {
+    "endpoint": "healthPath",
+    "interval": "active.interval",
+    "timeout": "active.timeout",
+    "path": "active.path",
+    "healthyThreshold": "active.healthyThreshold",
+    "unhealthyThreshold": "active.unhealthyThreshold",
+    "gateway.router.outlierDetection.consecutiveErrors": "gateway.health.passive.consecutive5xx",
+    "gateway.router.outlierDetection.baseEjectionTime": "gateway.health.passive.ejectionTime",
+    "gateway.router.outlierDetection.maxEjectionPercent": "gateway.health.passive.maxEjectionPercent",
+    "gateway.router.outlierDetection.interval": "gateway.health.passive.interval",
+}
+
+
+@hookimpl
+def gateway_register_health_checkers() -> Sequence[HealthCheckerRegistration]:
+    return [
+        HealthCheckerRegistration(
+            name="health",
+            summary="Asks instances, and what the gateway needs, whether they work",
+            config=HealthConfig,
+            build=build_checker,
+            path="health",
+            aliases=_ALIASES,
+        )
+    ]
+
+
+@hookimpl
+def gateway_register_observers() -> Sequence[ObserverRegistration]:
+    return [
+        ObserverRegistration(
+            name="health",
+            summary="Leaves instances alone for a time on which attempts fail",
+            config=HealthConfig,
+            build=build_detector,
+            path="health",
+            aliases=_ALIASES,
+        )
+    ]
+
+
+@hookimpl
+def gateway_register_policies() -> Sequence[PolicyRegistration]:
+    return [
+        PolicyRegistration(
+            name="health",
+            summary="Answers whether the gateway works, is ready and lives",
+            config=HealthConfig,
+            build=build_endpoints,
+            path="health",
+            aliases=_ALIASES,
+            stage=Stage.EDGE,
+        )
+    ]
+
+
+@hookimpl
+def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
+    return [
+        AdminRouteRegistration(
+            name="health-summary",
+            summary="Whether the gateway works, for everybody",
+            config=HealthConfig,
+            build=build_summary,
+            path="health",
+            aliases=_ALIASES,
+            admin_path="/health/summary",
+            is_public=True,
+            default_on=False,
+        ),
+        AdminRouteRegistration(
+            name="health-services",
+            summary="How services are, and what the gateway needs",
+            config=HealthConfig,
+            build=build_services_report,
+            path="health",
+            aliases=_ALIASES,
+            admin_path="/health/services",
+            default_on=False,
+        ),
+        AdminRouteRegistration(
+            name="health-service",
+            summary="How the instances of a service are, and why",
+            config=HealthConfig,
+            build=build_service_report,
+            path="health",
+            aliases=_ALIASES,
+            admin_path="/health/services/{name}",
+            default_on=False,
+        ),
+    ]
+
+
+def build_checker(config: HealthConfig, context: BuildContext) -> ActiveChecker:
+    from gateway_healthcheck.active import ActiveChecker
+
+    return ActiveChecker(config, context)
+
+
+def build_detector(config: HealthConfig, context: BuildContext) -> Observer:
+    from gateway_healthcheck.passive import NobodyWatches, OutlierDetector, watches
+
+    return OutlierDetector(config, context) if watches(config) else NobodyWatches()
+
+
+def build_endpoints(config: HealthConfig, context: BuildContext) -> HealthEndpoints:
+    from gateway_healthcheck.endpoints import HealthEndpoints
+
+    return HealthEndpoints(config, context)
+
+
+def build_summary(config: HealthConfig, context: BuildContext) -> Summary:
+    from gateway_healthcheck.reports import Summary
+
+    return Summary(config, context)
+
+
+def build_services_report(config: HealthConfig, context: BuildContext) -> ServicesReport:
+    from gateway_healthcheck.reports import ServicesReport
+
+    return ServicesReport(context)
+
+
+def build_service_report(config: HealthConfig, context: BuildContext) -> ServiceReport:
+    from gateway_healthcheck.reports import ServiceReport
+
+    return ServiceReport(context)

@@ -1,0 +1,1 @@
+"""An access log for Gateway: JSON or combined format, sampled, redacted, buffered."""

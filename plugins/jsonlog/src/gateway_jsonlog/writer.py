@@ -1,0 +1,143 @@
+"""Lines on their way to the disk: collected by the event loop, written together by a thread.
+
+A disk or a reader that stalls holds up the thread and nobody else. What may wait is bounded; the rest is dropped and
+counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from gateway.interfaces import BuildContext
+    from gateway_jsonlog.config import AccessLogConfig
+    from gateway_jsonlog.destination import Destination
+
+__all__ = ["LineWriter"]
+
+STOP_TIMEOUT_S = 3.0
+"""How long the last lines may take; the core gives a component 5 s to stop."""
+
+
+class LineWriter:
+    """Collects lines and hands them to the thread that writes them. Made, used and stopped on the event loop.
+
+    Args:
+        destination: Where to; closed by ``stop``.
+        config: Sizes and times.
+        context: Metrics, log and background work.
+    """
+
+    def __init__(self, destination: Destination, config: AccessLogConfig, context: BuildContext) -> None:
+        self._destination = destination
+        self._interval_s = config.flush_interval
+        self._flush_bytes = config.flush_bytes
+        self._buffer_bytes = config.buffer_bytes
+        self._logger = context.logger
+        self._written = context.metrics.counter(
+            "gateway_access_log_lines_total", "Lines of the access log that were written."
+        ).labels()
+        self._dropped = context.metrics.counter(
+            "gateway_access_log_dropped_lines_total",
+            "Lines of the access log that were lost, because the disk was too slow or failed.",
+        ).labels()
+        self._lines: list[str] = []
+        self._bytes = 0
+        self._handed_over_bytes = 0
+        self._is_dropping = False
+        self._counted_written = self._counted_lost = 0
+        self._thread = _Thread(destination, context.logger)
+        self._thread.start()
+        context.background.start("write lines", self._flush_in_time)
+
+    def write(self, line: str) -> None:
+        """Take a line, with its end, in ASCII."""
+        self._lines.append(line)
+        self._bytes += len(line)
+        if self._bytes >= self._flush_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Have the thread write what was collected, unless too much waits for it already."""
+        self._count()
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        size, self._bytes = self._bytes, 0
+        if self._handed_over_bytes - self._thread.done_bytes + size <= self._buffer_bytes:
+            self._is_dropping = False
+            self._handed_over_bytes += size
+            self._thread.batches.put((lines, size))
+            return
+        self._dropped.add(len(lines))
+        if not self._is_dropping:
+            self._is_dropping = True
+            self._logger.error("the access log cannot be written fast enough; lines are dropped")
+
+    async def stop(self) -> None:
+        """Write what is left; give up if that takes too long."""
+        self.flush()
+        self._thread.batches.put(None)
+        await asyncio.to_thread(self._thread.join, STOP_TIMEOUT_S)
+        self._count()
+        if self._thread.is_alive():
+            self._logger.error("the last lines of the access log could not be written in time")
+        else:
+            self._destination.close()
+
+    def _count(self) -> None:
+        """Take over what the thread counted: metrics belong to the event loop."""
+        written, lost = self._thread.written_lines, self._thread.lost_lines
+        self._written.add(written - self._counted_written)
+        self._dropped.add(lost - self._counted_lost)
+        self._counted_written, self._counted_lost = written, lost
+
+    async def _flush_in_time(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            self.flush()
+
+
+class _Thread(threading.Thread):
+    """Writes batches until it gets ``None``. Ends with the process, even in the middle of a write that never returns.
+
+    Args:
+        destination: Where to.
+        logger: Told of failures.
+
+    Attributes:
+        batches: Lines and how many bytes they are.
+        done_bytes: How much was written or lost; set here, read by the event loop, as the two below.
+        written_lines: Lines that were written.
+        lost_lines: Lines that were not.
+    """
+
+    def __init__(self, destination: Destination, logger: Logger) -> None:
+        super().__init__(name="gateway access log", daemon=True)
+        self.batches: queue.SimpleQueue[tuple[list[str], int] | None] = queue.SimpleQueue()
+        self.done_bytes = 0
+        self.written_lines = 0
+        self.lost_lines = 0
+        self._destination = destination
+        self._logger = logger
+        self._is_failing = False
+
+    def run(self) -> None:
+        while (batch := self.batches.get()) is not None:
+            lines, size = batch
+            try:
+                self._destination.write(lines)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with the disk, the next batch is tried
+                self.lost_lines += len(lines)
+                if not self._is_failing:
+                    self._logger.error("the access log cannot be written: %s", error)  # noqa: TRY400 - it says it all
+                self._is_failing = True
+            else:
+                self.written_lines += len(lines)
+                self._is_failing = False
+            self.done_bytes += size

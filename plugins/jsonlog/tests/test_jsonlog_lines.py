@@ -1,0 +1,268 @@
+"""What stands in a line, and that nothing that is sent can break it."""
+
+import json
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway import (
+    Body,
+    Endpoint,
+    ErrorType,
+    Exchange,
+    GatewayError,
+    Headers,
+    Instance,
+    Principal,
+    Request,
+    Response,
+    Route,
+)
+from gateway.interfaces import SHADOW_STATE
+from gateway.testing import ManualClock
+from gateway_jsonlog.combined_format import CombinedFormat
+from gateway_jsonlog.config import AccessLogConfig
+from gateway_jsonlog.json_format import MAX_AGENTS, MAX_DETAIL_LENGTH, JsonFormat
+from gateway_jsonlog.query import redact_query
+from gateway_jsonlog.timestamps import CombinedTime, IsoTime
+
+NOW_S = 1_795_411_252.1239  # 2026-11-23 05:20:52 UTC
+ROUTE = Route(id="orders", path="/orders/{id}", service="orders")
+
+
+def exchange_of(method="GET", path="/orders/1", *, headers=(), client="192.0.2.7", host="api.example", **attributes):
+    request = Request(method, path, client=client, host=host, id="id-1", headers=Headers(list(headers)))
+    for name in ("query", "body"):
+        if name in attributes:
+            setattr(request, name, attributes.pop(name))
+    exchange = Exchange(request, cast("Any", None))
+    exchange.route = ROUTE
+    exchange.response = Response(200)
+    for name, value in attributes.items():
+        setattr(exchange, name, value)
+    return exchange
+
+
+def json_line(exchange, *, status=200, duration_s=0.25, is_drawn=False, **block):
+    config = AccessLogConfig.model_validate(block)
+    text = JsonFormat(config, IsoTime(ManualClock(NOW_S))).line(exchange, status, duration_s, is_drawn=is_drawn)
+    assert text.endswith("\n")
+    assert text[:-1].isascii()
+    assert text[:-1].isprintable() or "\x7f" in text
+    return json.loads(text)
+
+
+def combined_line(exchange, **block):
+    config = AccessLogConfig.model_validate({"format": "combined", **block})
+    return CombinedFormat(config, CombinedTime(ManualClock(NOW_S))).line(exchange, 200, 0.25, is_drawn=False)
+
+
+def test_a_line_says_what_happened():
+    instance = Instance("orders", Endpoint(address="10.0.0.1", port=3000))
+    exchange = exchange_of(
+        "POST",
+        headers=[(b"user-agent", b"curl/8.5")],
+        body=b"hello",
+        instance=instance,
+        attempts=2,
+        service_s=0.125,
+        sent_bytes=7,
+    )
+    assert json_line(exchange, status=201) == {
+        "time": "2026-11-23T05:20:52.123Z",
+        "request_id": "id-1",
+        "client": "192.0.2.7",
+        "host": "api.example",
+        "method": "POST",
+        "path": "/orders/1",
+        "protocol": "HTTP/1.1",
+        "status": 201,
+        "bytes_in": 5,
+        "bytes_out": 7,
+        "duration_s": 0.25,
+        "route": "orders",
+        "path_template": "/orders/{id}",
+        "service": "orders",
+        "user_agent": "curl/8.5",
+        "instance": "10.0.0.1:3000",
+        "attempts": 2,
+        "first_byte_s": 0.125,
+    }
+
+
+def test_waiting_is_told_only_where_there_was_some():
+    instance = Instance("orders", Endpoint(address="10.0.0.1", port=3000, id="one"))
+    line = json_line(exchange_of(instance=instance, attempts=1, connect_s=0.001, queue_s=0.002))
+    assert (line["instance"], line["connect_s"], line["queue_s"]) == ("one", 0.001, 0.002)
+
+
+def test_streamed_bodies_count_as_far_as_they_came():
+    class Producer:
+        def pause_body(self):
+            pass
+
+        def resume_body(self):
+            pass
+
+        def abort_body(self):
+            pass
+
+    body = Body(Producer(), 100)
+    body.feed(b"hello")
+    assert json_line(exchange_of(body=body))["bytes_in"] == 5
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        (b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"),
+        (b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later", "0af7651916cd43dd8448eb211c80319c"),
+        (b"00-00000000000000000000000000000000-b7ad6b7169203331-01", None),
+        (b"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", None),
+        (b'00-"}', None),
+    ],
+)
+def test_the_trace_is_that_of_traceparent(traceparent, trace_id):
+    """W3C Trace Context section 3.2."""
+    assert json_line(exchange_of(headers=[(b"traceparent", traceparent)])).get("trace_id") == trace_id
+
+
+def test_refusals_name_the_plugin():
+    error = GatewayError(ErrorType.FORBIDDEN, "no", detail='the "key" is\nold' + "x" * 1000, plugin="apikey")
+    line = json_line(exchange_of(error=error), status=403)
+    assert (line["error"], line["plugin"]) == ("forbidden", "apikey")
+    assert line["detail"].startswith('the "key" is\nold')
+    assert len(line["detail"]) == MAX_DETAIL_LENGTH
+
+
+def test_what_broke_off_is_named():
+    assert json_line(exchange_of(error=ConnectionResetError("gone")))["error"] == "ConnectionResetError"
+
+
+def test_who_called_and_what_would_have_been_done():
+    exchange = exchange_of(principal=Principal(subject='ada "the" first'))
+    exchange.state[SHADOW_STATE] = ["ratelimit: refuse 429", "guard: fail"]
+    line = json_line(exchange)
+    assert line["principal"] == 'ada "the" first'
+    assert line["shadow"] == ["ratelimit: refuse 429", "guard: fail"]
+
+
+def test_values_of_the_operator_are_on_every_line():
+    line = json_line(exchange_of(), fields={"environment": "production", "shard": 3, "is_canary": True})
+    assert (line["environment"], line["shard"], line["is_canary"]) == ("production", 3, True)
+
+
+def test_a_line_that_was_drawn_says_for_how_many_it_stands():
+    assert json_line(exchange_of(), is_drawn=True, sample=0.01)["sample"] == 0.01
+    assert "sample" not in json_line(exchange_of(), is_drawn=False, sample=0.01)
+
+
+def test_headers_are_written_if_asked_and_secrets_never():
+    exchange = exchange_of(
+        headers=[(b"accept", b"a"), (b"accept", b"b"), (b"authorization", b"Bearer x"), (b"x", b"1")]
+    )
+    exchange.response = Response(headers=Headers([(b"set-cookie", b"id=1"), (b"x-cache", b"hit")]))
+    line = json_line(
+        exchange,
+        requestHeaders=["Accept", "Authorization", "X-Absent"],
+        responseHeaders=["Set-Cookie", "X-Cache"],
+    )
+    assert line["request_headers"] == {"accept": "a, b", "authorization": "***"}
+    assert line["response_headers"] == {"set-cookie": "***", "x-cache": "hit"}
+    assert "request_headers" not in json_line(exchange, responseHeaders=["x-cache"])
+    assert json_line(exchange, requestHeaders=["x"], redactHeaders=["X"])["request_headers"] == {"x": "***"}
+
+
+def test_queries_are_left_out_unless_asked_for():
+    exchange = exchange_of(query="page=2&token=abc")
+    assert "query" not in json_line(exchange)
+    assert json_line(exchange, query="redact")["query"] == "page=2&token=***"
+    assert '"GET /orders/1 HTTP/1.1"' in combined_line(exchange)
+    assert '"GET /orders/1?page=2&token=*** HTTP/1.1"' in combined_line(exchange, query="redact")
+
+
+@pytest.mark.parametrize(
+    ("query", "redacted"),
+    [
+        ("token=abc", "token=***"),
+        ("a=1&TOKEN=abc&b=2", "a=1&TOKEN=***&b=2"),
+        ("%74oken=abc", "%74oken=***"),
+        ("to%6ben=a=b", "to%6ben=***"),
+        ("+token=abc", "+token=***"),
+        ("token[]=abc&token[]=d", "token[]=***&token[]=***"),
+        ("user[token]=abc", "user[token]=***"),
+        ("user%5Btoken%5D=abc", "user%5Btoken%5D=***"),
+        ("a=1;token=abc", "a=1;token=***"),
+        ("tokens=abc", "tokens=abc"),
+        ("token", "token"),
+        ("=token&", "=token&"),
+    ],
+)
+def test_secret_parameters_are_found_however_they_are_written(query, redacted):
+    assert redact_query(query, frozenset({"token"})) == redacted
+
+
+@given(st.text(max_size=40), st.binary(max_size=40), st.text(max_size=40), st.text(max_size=40))
+def test_no_input_breaks_a_line_of_json(path, agent, subject, host):
+    """A line that could be ended from outside would let anybody write the log."""
+    exchange = exchange_of(path=path, host=host, headers=[(b"user-agent", agent)], principal=Principal(subject=subject))
+    line = json_line(exchange)
+    assert (line["path"], line["host"], line["principal"]) == (path, host, subject)
+
+
+@given(st.text(max_size=40), st.binary(max_size=40), st.text(max_size=40))
+def test_no_input_breaks_a_combined_line(path, agent, subject):
+    exchange = exchange_of(path=path, headers=[(b"user-agent", agent)], principal=Principal(subject=subject))
+    line = combined_line(exchange)
+    assert line.endswith("\n")
+    assert line[:-1].isascii()
+    assert line[:-1].isprintable()
+    assert line.count('"') == 6
+    assert line.split(" ")[1] == "-"
+    assert line.split(" ")[3].startswith("[")
+
+
+def test_a_combined_line():
+    exchange = exchange_of(
+        headers=[(b"user-agent", b'curl "8"\n'), (b"referer", b"https://shop.example/")],
+        principal=Principal(subject="ada lovelace"),
+        sent_bytes=12,
+    )
+    assert combined_line(exchange) == (
+        '192.0.2.7 - ada\\x20lovelace [23/Nov/2026:05:20:52 +0000] "GET /orders/1 HTTP/1.1" 200 12 '
+        '"https://shop.example/" "curl \\x228\\x22\\x0A"\n'
+    )
+    assert combined_line(exchange_of(client="")).startswith("- - - [")
+
+
+def test_a_route_that_changed_is_not_taken_for_the_old_one():
+    lines = JsonFormat(AccessLogConfig())
+    exchange = exchange_of()
+    lines.line(exchange, 200, 0.1, is_drawn=False)
+    exchange.route = Route(id="orders", path="/other")
+    line = json.loads(lines.line(exchange, 200, 0.1, is_drawn=False))
+    assert line["path_template"] == "/other"
+    assert "service" not in line
+
+
+def test_strangers_cannot_fill_the_memory_with_user_agents():
+    lines = JsonFormat(AccessLogConfig())
+    for number in range(MAX_AGENTS + 10):
+        lines.line(exchange_of(headers=[(b"user-agent", b"agent %d" % number)]), 200, 0.1, is_drawn=False)
+        assert len(lines._agents) <= MAX_AGENTS
+    long = b"a" * 10_000
+    line = json.loads(lines.line(exchange_of(headers=[(b"user-agent", long)]), 200, 0.1, is_drawn=False))
+    assert len(line["user_agent"]) == 10_000
+    assert long not in lines._agents
+
+
+def test_times_go_on(clock):
+    clock.now_s = NOW_S
+    iso, combined = IsoTime(clock), CombinedTime(clock)
+    assert (iso(), combined()) == ("2026-11-23T05:20:52.123Z", "23/Nov/2026:05:20:52 +0000")
+    clock.advance(0.9)
+    assert (iso(), combined()) == ("2026-11-23T05:20:53.023Z", "23/Nov/2026:05:20:53 +0000")
+    clock.advance(-10)
+    assert (iso(), combined()) == ("2026-11-23T05:20:43.023Z", "23/Nov/2026:05:20:43 +0000")

@@ -1,0 +1,1 @@
+"""JSON Web Tokens for Gateway: keys inline, from files or by JWKS, several issuers, a cache of verified tokens."""
