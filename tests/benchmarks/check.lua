@@ -1,6 +1,6 @@
 -- Driven by load.py: sends one kind of request with wrk, checks every answer, prints one line of figures.
 --
--- Arguments after the address: method, bytes of body to send, check, expected bytes, expected body.
+-- Arguments after the address: method, bytes of body to send, check, expected bytes, expected body, file of tokens.
 -- Checks:  body     status 200 and exactly this body (Lua compares strings by address, so this costs nothing)
 --          received status 200 and a body that says that so many bytes have arrived at the service
 --          total    leaves status to wrk and lengths to load.py (a body of 1 MiB is too dear to look at here)
@@ -17,6 +17,19 @@ function init(args)
    wrk.method = args[1]
    if body_bytes > 0 then
       wrk.body = string.rep("x", body_bytes)
+   end
+   if args[6] then
+      -- Every request is made now, so that this costs nothing later; each thread begins elsewhere.
+      local requests = {}
+      for token in io.lines(args[6]) do
+         wrk.headers["Authorization"] = "Bearer " .. token
+         table.insert(requests, wrk.format())
+      end
+      local turn = 0
+      request = function()
+         turn = turn % #requests + 1
+         return requests[turn]
+      end
    end
    if check == "body" then
       response = function(status, _, body)

@@ -58,6 +58,7 @@ class Request:
         headers: Further header lines.
         check: What to look at in each answer, see `check.lua`.
         expected_bytes: The length of the answer's body, or of the body that has to arrive at the service.
+        tokens: A file of bearer tokens, one in a line, that are sent in turn; `None` sends none.
     """
 
     path: str = "/"
@@ -66,6 +67,7 @@ class Request:
     headers: tuple[str, ...] = ()
     check: Literal["body", "received", "total"] = "body"
     expected_bytes: int = len(upstream.SMALL_BODY)
+    tokens: Path | None = None
 
     @property
     def method(self) -> str:
@@ -114,6 +116,7 @@ def full(port: int, request: Request, *, seconds: int, cores: Sequence[int], thr
     command += [f"{scheme}://127.0.0.1:{port}{request.path}", "--"]
     command += [request.method, str(request.body_bytes), request.check, str(request.expected_bytes)]
     command.append(upstream.SMALL_BODY.decode())
+    command += [str(request.tokens)] if request.tokens is not None else []
     figures = _run(command, cores=cores, mark="FIGURES ", within_s=seconds + _SPARE_S)
     _check(figures, request)
     return Load(

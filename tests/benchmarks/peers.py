@@ -1,9 +1,9 @@
 """How each proxy is found, configured and started.
 
 All are set up to do the same work: HTTP/1.1 on both sides, keep-alive to the client and to the service without a
-limit on requests, Host passed on, X-Forwarded-For added, no access log, no compression, request bodies streamed
-rather than stored, one worker (or thread, or GOMAXPROCS) unless a scenario asks for more. Where a default would only
-slow a peer down in this set-up, such as a small pool of idle connections, it is raised.
+limit on requests, Host passed on, X-Forwarded-For added, no compression, request bodies streamed rather than stored, no
+access log or anything else that a scenario does not ask for, one worker (or thread, or GOMAXPROCS) unless it asks for
+more. Where a default would only slow a peer down in this set-up, such as a small idle pool, it is raised.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+import features
 import load
 import process
 import upstream
@@ -48,6 +49,9 @@ class Setup:
         workers: Worker processes or threads.
         certificate: Makes it listen for HTTPS only.
         max_body_bytes: The largest request body; matters to the gateway, the others have no limit here.
+        wants: What it does besides forwarding, see `features.py`.
+        tokens: The tokens that it verifies.
+        first: What it is sent first.
     """
 
     port: int
@@ -56,6 +60,9 @@ class Setup:
     workers: int = 1
     certificate: Certificate | None = None
     max_body_bytes: int = 10 * upstream.MIB
+    wants: frozenset[str] = frozenset()
+    tokens: features.Tokens | None = None
+    first: load.Request = load.SMALL
 
     @property
     def instances(self) -> list[str]:
@@ -130,7 +137,7 @@ def running(peer: Peer, program: Path, setup: Setup, directory: Path, *, cores: 
     """
     command = [str(program), *peer.configure(setup, directory)]
     log = directory / f"{peer.name}.log"
-    first = load.Request(path=setup.last_path, tls=setup.certificate is not None)
+    first = load.Request(path=setup.last_path, tls=setup.certificate is not None, headers=setup.first.headers)
     began = time.perf_counter()
     environment = {**peer.environment(setup), "HOME": str(directory)}
     with process.started(command, cores=cores, log=log, env=environment) as started:
@@ -203,7 +210,7 @@ def _nginx(setup: Setup, directory: Path, *, buffers: Sequence[str] = ()) -> lis
         "error_log stderr error;",
         "events { worker_connections 12000; }",
         "http {",
-        "    access_log off;",
+        *features.nginx_http(setup.wants, directory),
         "    keepalive_requests 1000000000;",
         "    keepalive_timeout 600s;",
         "    client_max_body_size 0;",
@@ -225,6 +232,7 @@ def _nginx(setup: Setup, directory: Path, *, buffers: Sequence[str] = ()) -> lis
         "    server {",
         f"        listen 127.0.0.1:{setup.port} backlog=1024{options};",
         f"        ssl_certificate {tls.certificate}; ssl_certificate_key {tls.key};" if tls else "",
+        *features.nginx_server(setup.wants),
         *locations,
         "    }",
         "}",
@@ -282,7 +290,11 @@ def _envoy(setup: Setup, directory: Path) -> list[str]:
         "use_remote_address": True,  # adds X-Forwarded-For
         "generate_request_id": False,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules}]},
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "access_log": features.envoy_log(setup.wants, directory),
+        "http_filters": [
+            *features.envoy_filters(setup.wants, setup.tokens),
+            {"name": "envoy.filters.http.router", "typed_config": router},
+        ],
     }
     chain: dict[str, Any] = {"filters": [{"name": "http", "typed_config": manager}]}
     if tls := setup.certificate:
@@ -396,6 +408,7 @@ def _gateway(setup: Setup, directory: Path) -> list[str]:
     lines += [
         f"      - {{id: r{number}, path: {prefix}*, serviceName: up}}" for number, prefix in enumerate(setup.prefixes)
     ]
+    lines += features.gateway_lines(setup.wants, directory, setup.tokens)
     config = directory / "gateway.yaml"
     config.write_text("\n".join(lines) + "\n")
     workers = ["--workers", str(setup.workers)] if setup.workers > 1 else []

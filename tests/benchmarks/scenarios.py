@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import bulk
 import cpu
+import features
 import load
 import peers
 import process
@@ -98,6 +99,8 @@ class Cell:
     workers: int = 1
     certificate: peers.Certificate | None = None
     max_body_bytes: int = 10 * upstream.MIB
+    wants: frozenset[str] = frozenset()
+    tokens: features.Tokens | None = None
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -232,6 +235,39 @@ def start(bench: Bench, names: Sequence[str]) -> list[results.Result]:
     return found
 
 
+def policies(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """An API key, a limit for each client, metrics and an access log, all at once."""
+    request = load.Request(headers=(f"X-API-Key: {features.API_KEY}",))
+    wanted = frozenset({"apikey", "ratelimit", "metrics", "accesslog"})
+    return full_load(bench, "policies", [Cell(peer=name, request=request, wants=wanted) for name in names])
+
+
+def jwt(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """RS256 tokens of 2,000 users in turn."""
+    tokens = features.make_tokens(bench.new_directory("tokens"))
+    first = tokens.file.read_text().partition("\n")[0]
+    request = load.Request(headers=(f"Authorization: Bearer {first}",), tokens=tokens.file)
+    cells = [
+        Cell(peer=name, variant=variant, request=request, wants=frozenset(wanted), tokens=tokens)
+        for name in names
+        for variant, wanted in (("", ("jwt",)), ("with a cache", ("jwt", "jwt-cache")))
+        if name == "envoy" or not variant
+    ]
+    return full_load(bench, "jwt", cells)
+
+
+def costs(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """What each feature costs by itself."""
+    request = load.Request(headers=(f"X-API-Key: {features.API_KEY}",))
+    alone = ("", "apikey", "ratelimit", "metrics", "accesslog", "cors", "retry", "circuitbreaker", "tracing")
+    cells = [
+        Cell(peer=name, variant=feature or "nothing", request=request, wants=frozenset({feature} - {""}))
+        for name in names
+        for feature in alone
+    ]
+    return full_load(bench, "costs", cells)
+
+
 def workers(bench: Bench, names: Sequence[str]) -> list[results.Result]:
     """Two workers and one.
 
@@ -333,6 +369,9 @@ def _launch(stack: contextlib.ExitStack, bench: Bench, cell: Cell, cores: Sequen
         workers=cell.workers,
         certificate=cell.certificate,
         max_body_bytes=cell.max_body_bytes,
+        wants=cell.wants,
+        tokens=cell.tokens,
+        first=cell.request,
     )
     peer = peers.PEERS[cell.peer]
     directory = bench.new_directory(cell.peer)
@@ -430,6 +469,9 @@ _SOME = ("nginx", "haproxy", "gateway")
 _LEAN = ("nginx", "envoy", "caddy", "gateway")
 _BODIES = ("nginx", "nginx-64k", "haproxy", "gateway")
 _TWO = ("nginx", "gateway")
+_POLICIES = ("nginx", "envoy", "gateway")
+_TOKENS = ("envoy", "gateway")
+_OWN = ("gateway",)
 
 SCENARIOS = {
     scenario.name: scenario
@@ -444,6 +486,15 @@ SCENARIOS = {
         Scenario(name="p99-half", title="latency at half of the own full rate", default_peers=_TWO, run=half_load),
         Scenario(name="idle-5000", title="5,000 idle connections", default_peers=_LEAN, run=idle),
         Scenario(name="start", title="start to first answer", default_peers=_ALL, run=start),
+        Scenario(
+            name="policies",
+            title="API key, limit, metrics and access log",
+            default_peers=_POLICIES,
+            run=policies,
+            only_peers=_POLICIES,
+        ),
+        Scenario(name="jwt", title="2,000 RS256 tokens in turn", default_peers=_TOKENS, run=jwt, only_peers=_TOKENS),
+        Scenario(name="costs", title="each feature alone", default_peers=_OWN, run=costs, only_peers=_OWN),
         Scenario(name="workers-2", title="two workers", default_peers=_TWO, run=workers),
         Scenario(name="body-1gib", title="one body of 1 GiB", default_peers=_TWO, run=body, only_peers=_TWO),
     )
