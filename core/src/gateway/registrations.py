@@ -56,7 +56,10 @@ def _camel_case(name: str) -> str:
 class Config(BaseModel):
     """The base of every configuration model: camelCase keys in YAML, unknown keys refused, frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_camel_case, populate_by_name=True)
+    # The schema is built when something is validated: most of what is installed is not used.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=_camel_case, populate_by_name=True, defer_build=True
+    )
 
 
 class NoConfig(Config):

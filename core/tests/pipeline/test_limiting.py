@@ -255,5 +255,19 @@ async def test_one_that_is_only_watched_refuses_nobody(gateway, limits, metrics)
     assert family.series == {("orders", "quota-0", "refuse 429"): 1.0}
 
 
+async def test_clients_are_told_nothing_of_one_that_is_only_watched(gateway, limits):
+    exchange = await gateway.ask(limits(Quota(), is_shadow=True))
+    assert fields(exchange) == {}
+
+
+async def test_a_quota_may_change_from_one_request_to_the_next(gateway, limits):
+    quota = Quota(limit=10)
+    policy = limits(quota)
+    compiled = gateway.compile(policy)
+    assert fields(await gateway.ask(compiled=compiled))["x-ratelimit-limit"] == "10"
+    quota.decision.limit = 20
+    assert fields(await gateway.ask(compiled=compiled))["x-ratelimit-limit"] == "20"
+
+
 async def test_the_failure_of_one_that_is_only_watched_harms_nobody(gateway, limits):
     assert (await gateway.ask(limits(Down(), is_shadow=True))).response.status == 200

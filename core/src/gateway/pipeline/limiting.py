@@ -95,13 +95,15 @@ class LimitPolicy:
         if not self._limiters:
             return next
         prefix, may_be_told_already = f"{route.id}|", self._is_outer
-        limiters = [(applied, self._asked.labels(route.id, applied.name)) for applied in self._limiters]
+        limiters = [
+            (applied, self._asked.labels(route.id, applied.name), _Teller(applied)) for applied in self._limiters
+        ]
 
         async def limit(exchange: Exchange) -> Response:
             tightest: Decision | None = None
-            tightest_limiter = self._limiters[0]
+            tell = limiters[0][2]
             taken: list[tuple[AppliedLimiter, str]] = []
-            for applied, asked in limiters:
+            for applied, asked, teller in limiters:
                 asked.value += 1.0
                 key = prefix + applied.key(exchange)
                 try:
@@ -113,11 +115,11 @@ class LimitPolicy:
                     self._refuse(exchange, applied, decision, taken)
                     continue
                 taken.append((applied, key))
-                if tightest is None or decision.remaining < tightest.remaining:
-                    tightest, tightest_limiter = decision, applied
+                if (tightest is None or decision.remaining < tightest.remaining) and not applied.is_shadow:
+                    tightest, tell = decision, teller
             response = await next(exchange)
             if tightest is not None:
-                fields = _fields(tightest, tightest_limiter)
+                fields = tell.fields(tightest)
                 pairs = response.headers.pairs
                 if may_be_told_already and any(name == fields[0][0] for name, _ in pairs if fields):
                     return response
@@ -130,7 +132,7 @@ class LimitPolicy:
         self, exchange: Exchange, applied: AppliedLimiter, decision: Decision, taken: list[tuple[AppliedLimiter, str]]
     ) -> None:
         """Refuse the request, unless the limiter is only watched."""
-        error = RateLimited(decision.retry_after_s, headers=_fields(decision, applied), plugin=applied.name)
+        error = RateLimited(decision.retry_after_s, headers=_Teller(applied).fields(decision), plugin=applied.name)
         if applied.is_shadow:
             self._shadow.refusal(exchange, applied.name, error)
             return
@@ -204,25 +206,49 @@ def _principal(exchange: Exchange) -> str:
     return f"{principal.provider}:{principal.subject}" if principal is not None else _client(exchange)
 
 
-def _fields(decision: Decision, applied: AppliedLimiter) -> list[tuple[bytes, bytes]]:
-    remaining = max(0, decision.remaining)
-    # max() takes its first argument over a NaN.
-    reset_s = math.ceil(min(max(0.0, decision.reset_s), MAX_RESET_S))
-    pairs = []
-    if applied.fields in ("both", "x-ratelimit"):
-        pairs += [
-            (b"x-ratelimit-limit", b"%d" % decision.limit),
-            (b"x-ratelimit-remaining", b"%d" % remaining),
-            (b"x-ratelimit-reset", b"%d" % reset_s),
+class _Teller:
+    """Makes the fields that tell clients about a limit. What no answer changes is made once.
+
+    Args:
+        applied: The limiter.
+    """
+
+    __slots__ = ("_begin", "_kind", "_limit", "_name", "_policy", "_quota", "_window_s")
+
+    def __init__(self, applied: AppliedLimiter) -> None:
+        self._kind = applied.fields
+        self._name = applied.name
+        self._begin = f'"{applied.name}";r='
+        self._limit = -1
+        self._window_s: float | None = None
+
+    def fields(self, decision: Decision) -> list[tuple[bytes, bytes]]:
+        """Return the fields that go with a decision."""
+        kind = self._kind
+        if kind == "none":
+            return []
+        if decision.limit != self._limit or decision.window_s != self._window_s:
+            self._take_note(decision)
+        remaining = max(0, decision.remaining)
+        # max() takes its first argument over a NaN.
+        reset_s = math.ceil(min(max(0.0, decision.reset_s), MAX_RESET_S))
+        if kind == "ratelimit":
+            return [self._policy, (b"ratelimit", f"{self._begin}{remaining};t={reset_s}".encode())]
+        pairs = [
+            self._quota,
+            (b"x-ratelimit-remaining", str(remaining).encode()),
+            (b"x-ratelimit-reset", str(reset_s).encode()),
         ]
-    if applied.fields in ("both", "ratelimit"):
+        if kind == "both":
+            pairs += (self._policy, (b"ratelimit", f"{self._begin}{remaining};t={reset_s}".encode()))
+        return pairs
+
+    def _take_note(self, decision: Decision) -> None:
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
         window = f";w={math.ceil(decision.window_s)}" if decision.window_s else ""
-        pairs += [
-            (b"ratelimit-policy", f'"{applied.name}";q={decision.limit}{window}'.encode()),
-            (b"ratelimit", f'"{applied.name}";r={remaining};t={reset_s}'.encode()),
-        ]
-    return pairs
+        self._limit, self._window_s = decision.limit, decision.window_s
+        self._quota = (b"x-ratelimit-limit", b"%d" % decision.limit)
+        self._policy = (b"ratelimit-policy", f'"{self._name}";q={decision.limit}{window}'.encode())
 
 
 if TYPE_CHECKING:
