@@ -54,7 +54,7 @@ def test_slow_clients_are_cut_off_while_others_are_served(gateway, request_begun
     try:
         for client in slow:
             client.send(request_begun)
-        with Client(gateway) as quick:  # which does not wait for longer than it ever does
+        with Client(gateway, 10) as quick:  # its service is a thread among as many as there are slow clients
             assert [quick.ask(GET).status for _ in range(20)] == [200] * 20
         if status == 200:
             time.sleep(2)

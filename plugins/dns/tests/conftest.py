@@ -69,20 +69,23 @@ class NameServer(asyncio.DatagramProtocol):
         return self.behave(query, reply.to_wire(max_size=65535))
 
 
-@pytest.fixture
-async def name_server():
-    loop = asyncio.get_running_loop()
-    server = NameServer()
+async def listen(server: NameServer) -> tuple[asyncio.Server, asyncio.BaseTransport]:
+    """Serve over TCP, and over UDP on the same port, which something else may have at first."""
     while True:
         over_tcp = await asyncio.start_server(server.serve_tcp, "127.0.0.1", 0)
         try:
-            # The same port, which something else may have over UDP.
             place = over_tcp.sockets[0].getsockname()
-            transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=place)
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: server, local_addr=place)
         except OSError:
             over_tcp.close()
         else:
-            break
+            return over_tcp, transport
+
+
+@pytest.fixture
+async def name_server():
+    server = NameServer()
+    over_tcp, transport = await listen(server)
     yield server
     transport.close()
     over_tcp.close()

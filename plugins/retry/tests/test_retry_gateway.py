@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -312,14 +313,14 @@ async def test_no_pause_ends_behind_the_deadline(gateway_factory, upstream):
 
 
 async def test_a_client_that_sends_slowly_is_not_a_slow_service(gateway_factory, upstream):
-    gateway = await gateway_factory({"retry": {**FAST, "perTryTimeout": "50ms"}}, upstream=upstream)
+    gateway = await gateway_factory({"retry": {**FAST, "perTryTimeout": "500ms"}}, upstream=upstream)
     reader, writer = await asyncio.open_connection(*gateway.gateway.addresses[0])
-    writer.write(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nab")
-    await asyncio.sleep(0.2)
-    writer.write(b"cd")
-    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-    assert [request.body for request in upstream.requests] == [b"abcd"]
-    writer.close()
+    with contextlib.closing(writer):
+        writer.write(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nab")
+        await asyncio.sleep(0.7)
+        writer.write(b"cd")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert [request.body for request in upstream.requests] == [b"abcd"]
 
 
 # What is never tried again.
