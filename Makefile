@@ -4,6 +4,8 @@ PYTHON ?= python3
 CONFIG ?=
 ARGS ?=
 PYTEST_ARGS ?=
+# Most tests wait for something; those of one file stay together.
+TEST_WORKERS ?= 4
 BENCH_ARGS ?=
 SOAK_ARGS ?=
 FUZZ_SECONDS ?= 60
@@ -36,7 +38,7 @@ dev: $(BUILT) ## Start the gateway and follow changes of its configuration (CONF
 	$(BIN)/gateway --hot-reload $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
 test: $(BUILT) ## Run every test (PYTEST_ARGS="plugins/http -k chunked")
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 bench: $(BUILT) ## Measure the gateway (BENCH_ARGS=--help)
 	$(BIN)/python tests/benchmarks/run.py $(BENCH_ARGS)

@@ -1,0 +1,1 @@
+"""Service discovery for Gateway by Kubernetes."""
