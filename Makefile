@@ -5,7 +5,7 @@ CONFIG ?=
 ARGS ?=
 PYTEST_ARGS ?=
 # Most tests wait for something; those of one file stay together.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 3
 BENCH_ARGS ?=
 SOAK_ARGS ?=
 FUZZ_SECONDS ?= 60

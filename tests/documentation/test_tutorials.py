@@ -114,6 +114,7 @@ def installed(tmp_path):
     return tmp_path / "site"
 
 
+@pytest.mark.timeout(180)  # it starts the gateway and its commands a dozen times
 def test_first_plugin_as_a_distribution(installed, start_gateway, tmp_path):
     page = (TUTORIALS / "first-plugin.md").read_text()
     configuration = (tmp_path / "gateway.yaml").read_text()

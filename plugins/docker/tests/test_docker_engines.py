@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.testing import GatewayFactory, RunningGateway
 
-pytestmark = [pytest.mark.anyio, pytest.mark.docker, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.docker, pytest.mark.timeout(120)]
 
 WITHIN_S = 1.0
 """What the plugin promises from an event to the route."""
