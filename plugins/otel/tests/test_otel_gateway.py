@@ -462,7 +462,7 @@ async def test_a_collector_that_hangs_does_not_keep_the_gateway_from_stopping(
             while not hanging.requests:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
         stopping_s = time.monotonic()
-    assert time.monotonic() - stopping_s < 2
+    assert time.monotonic() - stopping_s < 8
 
 
 # Metrics.

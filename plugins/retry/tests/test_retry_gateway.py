@@ -269,7 +269,7 @@ async def test_a_slow_try_is_cut_and_the_next_one_answers(gateway_factory, upstr
     began = time.monotonic()
     for _ in range(4):
         assert (await gateway.ask("GET", "/")).status == 200
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 4.5
     assert counted(gateway, "gateway_retry_attempts_total", reason="upstream_timeout") == len(slow.requests) > 0
     await gateway.eventually(
         lambda: all(not each.in_flight for each in gateway.gateway.control._directory.instances("service"))
@@ -298,7 +298,7 @@ async def test_all_tries_together_have_a_deadline(gateway_factory, upstream):
     for method in ("GET", "POST"):
         began = time.monotonic()
         assert (await gateway.ask(method, "/")).status == 504
-        assert 0.15 < time.monotonic() - began < 0.6
+        assert 0.15 < time.monotonic() - began < 1.5  # twenty tries would take longer
 
 
 async def test_no_pause_ends_behind_the_deadline(gateway_factory, upstream):
@@ -308,7 +308,7 @@ async def test_no_pause_ends_behind_the_deadline(gateway_factory, upstream):
     )
     began = time.monotonic()
     assert (await gateway.ask("GET", "/")).status == 503
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.95
     assert counted(gateway, "gateway_retry_given_up_total", reason="timeout") == 1
 
 

