@@ -64,23 +64,6 @@ class ShadowRecord:
             self.note(exchange, plugin, "fail", repr(error))
 
 
-class _Outcome:
-    """What became of the request further in."""
-
-    __slots__ = ("error", "response")
-
-    def __init__(self) -> None:
-        self.response: Response | None = None
-        self.error: Exception | None = None
-
-    def settle(self) -> Response:
-        """Return or raise it."""
-        if self.error is not None:
-            raise self.error
-        assert self.response is not None  # noqa: S101 - one of the two was set
-        return self.response
-
-
 def shadow(name: str, policy: Policy, handler: Handler, route: Route, record: ShadowRecord) -> Handler:
     """Wrap ``handler`` in ``policy`` so that it sees everything and changes nothing.
 
@@ -133,6 +116,8 @@ class _Watched:
         else:
             if response is not run.copy:
                 self._record.note(exchange, self._name, f"answer {response.status}")
+                # Nobody will read it.
+                response.discard()
         del exchange.state[self._key]
         if not run.has_begun:
             await run.begin(exchange, self._handler)

@@ -263,10 +263,8 @@ class Generation:
         if rule.rule.explain:
             token = self.configuration.gateway.admin.token
             if token is None:
-                problem = Problem(
-                    "'explain' lets in who has the admin token; set gateway.admin.token", where=rule.where
-                )
-                self._add([problem])
+                what = "'explain' tells who has a token made with the admin's; set gateway.admin.token"
+                self._add([Problem(what, where=rule.where)])
                 return compiled
             watched = dataclasses.replace(components, policies=[explained(placed) for placed in policies])
             compiled.handler = explainable(
