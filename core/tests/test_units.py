@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from gateway import Duration, Size
-from gateway.units import Milliseconds, parse_duration, parse_size
+from gateway.units import Milliseconds, parse_duration, parse_size, parse_statuses
 
 
 @pytest.mark.parametrize(
@@ -90,3 +92,20 @@ def test_editors_are_told_what_may_be_written():
     schema = TypeAdapter(Duration).json_schema()
     assert [each["type"] for each in schema["anyOf"]] == ["number", "string"]
     assert "bytes" in TypeAdapter(Size).json_schema()["description"]
+
+
+# Statuses.
+
+
+@pytest.mark.parametrize(
+    ("values", "statuses"),
+    [([500], {500}), (["5xx"], set(range(500, 600))), ("502-504", {502, 503, 504}), (429, {429}), ([], set())],
+)
+def test_statuses(values, statuses):
+    assert parse_statuses(values) == statuses
+
+
+@given(st.lists(st.text() | st.integers() | st.none()))
+def test_whatever_is_written_for_statuses_is_read_or_refused(values):
+    with contextlib.suppress(ValueError):
+        assert all(100 <= status <= 599 for status in parse_statuses(values))

@@ -11,7 +11,7 @@ import gateway
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(manifest.parent for manifest in ROOT.glob("plugins/*/pyproject.toml"))
-PUBLIC_MODULES = {"gateway", "gateway.interfaces", "gateway.metrics", "gateway.testing"}
+PUBLIC_MODULES = {"gateway", "gateway.blocking", "gateway.interfaces", "gateway.metrics", "gateway.testing"}
 
 every_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
 every_distribution = pytest.mark.parametrize(

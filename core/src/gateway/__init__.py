@@ -25,7 +25,7 @@ from gateway.registrations import (
     ObserverRegistration,
     PolicyRegistration,
 )
-from gateway.units import Duration, Milliseconds, Size
+from gateway.units import Duration, Milliseconds, Size, Statuses
 from gateway.waiter import Waiter
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ __all__ = [
     "Milliseconds",
     "NoConfig",
     "Size",
+    "Statuses",
     # What components get and give; the interfaces themselves are in gateway.interfaces.
     "AdminRequest",
     "Body",

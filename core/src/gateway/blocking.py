@@ -1,4 +1,7 @@
-"""Calls that block, each in a thread of its own, so that the event loop never does."""
+"""Calls that block, each in a thread of its own, so that the event loop never does.
+
+For plugins of the control plane whose libraries know no other way, as those of Docker and Kubernetes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durations and sizes as operators write them."""
+"""Durations, sizes and statuses as operators write them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-__all__ = ["Duration", "Milliseconds", "Size", "parse_duration", "parse_size"]
+__all__ = ["Duration", "Milliseconds", "Size", "Statuses", "parse_duration", "parse_size", "parse_statuses"]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KIB|MIB|GIB)", re.IGNORECASE)
+_STATUS = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.IGNORECASE)
 _BYTES = {"b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
 
 
@@ -72,6 +73,35 @@ def parse_size(value: Any) -> int:  # noqa: ANN401 - what pydantic hands to a va
     raise ValueError(msg)
 
 
+def parse_statuses(values: object) -> frozenset[int]:
+    """Return the statuses that a list means.
+
+    Args:
+        values: Numbers, classes (``5xx``) and ranges (``500-504``); one of them may stand without a list.
+
+    Raises:
+        ValueError: If one is none of these.
+    """
+    if isinstance(values, int | str):
+        values = [values]
+    if not isinstance(values, list | tuple | set | frozenset):
+        msg = f"{values!r} is not a list of statuses; write such as [500, 502-504] or [5xx]"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a message, TypeError into a crash
+    return frozenset(status for value in values for status in _statuses_of(value))
+
+
+def _statuses_of(value: object) -> range:
+    match = _STATUS.fullmatch(str(value).strip())
+    if match is not None and match[1]:
+        return range(int(match[1]) * 100, int(match[1]) * 100 + 100)
+    if match is not None:
+        first, last = int(match[2]), int(match[3] or match[2])
+        if first <= last:
+            return range(first, last + 1)
+    msg = f"{value!r} is not a status; write such as 503, 5xx or 500-504"
+    raise ValueError(msg)
+
+
 _PATTERN = r"^\s*(\d+(\.\d+)?|(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+)\s*$"
 _DURATION_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": _PATTERN}],
@@ -97,3 +127,10 @@ Size = Annotated[
     ),
 ]
 """Bytes."""
+
+Statuses = Annotated[
+    frozenset[int],
+    BeforeValidator(parse_statuses),
+    WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}}),
+]
+"""Statuses of HTTP, written as ``503``, ``5xx`` and ``500-504``."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway_circuitbreaker.config import CircuitBreakerConfig
 from gateway_circuitbreaker.plugin import gateway_register_admin_routes, gateway_register_policies
 from gateway_circuitbreaker.policy import CircuitBreaker
-from gateway_circuitbreaker.statuses import parse_statuses
 
 
 def test_defaults():
@@ -86,20 +81,6 @@ def test_a_routes_settings_come_before_its_services_and_lie_over_the_others():
 def test_what_makes_no_sense_is_refused(block):
     with pytest.raises(ValidationError):
         CircuitBreakerConfig.model_validate(block)
-
-
-@pytest.mark.parametrize(
-    ("values", "statuses"),
-    [([500], {500}), (["5xx"], set(range(500, 600))), ("502-504", {502, 503, 504}), (429, {429}), ([], set())],
-)
-def test_statuses(values, statuses):
-    assert parse_statuses(values) == statuses
-
-
-@given(st.lists(st.text() | st.integers() | st.none()))
-def test_whatever_is_written_for_statuses_is_read_or_refused(values):
-    with contextlib.suppress(ValueError):
-        assert all(100 <= status <= 599 for status in parse_statuses(values))
 
 
 def test_what_it_offers():

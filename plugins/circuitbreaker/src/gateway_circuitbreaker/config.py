@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
-from gateway import Config, Duration
-from gateway_circuitbreaker.statuses import parse_statuses
+from gateway import Config, Duration, Statuses
 
-__all__ = ["CircuitBreakerConfig", "CircuitSettings", "Failure", "Statuses"]
-
-Statuses = Annotated[
-    frozenset[int],
-    BeforeValidator(parse_statuses),
-    WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}}),
-]
-"""Statuses, of ``503``, ``5xx`` and ``500-504``."""
+__all__ = ["CircuitBreakerConfig", "CircuitSettings", "Failure"]
 
 Failure = Literal["connect", "bad_gateway", "upstream_timeout", "unavailable"]
 """What can go wrong with an instance that gave no answer."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import Endpoint
-from gateway_docker.blocking import BlockingCalls
+from gateway.blocking import BlockingCalls
 from gateway_docker.compose import ONE_OFF_LABEL, PROJECT_LABEL, SERVICE_LABEL
 from gateway_docker.compose_file import ComposeFiles
 from gateway_docker.labels import LabelError, is_enabled, own_labels, parse_labels

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from gateway_docker.blocking import BlockingCalls, StuckCallsError
+from gateway.blocking import BlockingCalls, StuckCallsError
 from gateway_docker.endpoints import HOST_NETWORK, Addressing, expose, snapshot_of
 from gateway_docker.engine import Engine, EngineError
 from gateway_docker.events import EventWatch
@@ -85,7 +85,7 @@ class DockerProvider:
         """Check the certificates: a gateway that would have to go without them does not start."""
         certificates = self._certificates
         if certificates is not None:
-            await self._calls.run(lambda: _check_certificates(certificates), self._config.timeout, _nothing)
+            await self._calls.run(lambda: _check_certificates(certificates), self._config.timeout)
         elif self._config.host.startswith(("tcp:", "http:")) and self._is_remote:
             self._context.logger.warning(
                 "%s: %s is spoken to without TLS; whoever is on the way decides where requests go, set 'certPath'",
@@ -279,10 +279,6 @@ def _check_certificates(folder: Path) -> None:
 def _no_password() -> str:
     """Say that there is none; without this, OpenSSL would ask at the terminal and wait."""
     raise ValueError("key.pem is encrypted")
-
-
-def _nothing() -> None:
-    return None
 
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from gateway_kubernetes.blocking import BlockingCalls
+    from gateway.blocking import BlockingCalls
 
 __all__ = ["PIECE_BYTES", "ApiError", "Cluster", "Connection", "parse_object"]
 

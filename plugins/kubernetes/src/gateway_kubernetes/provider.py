@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Self
 
+from gateway.blocking import BlockingCalls
 from gateway_kubernetes.addressing import Addressing
-from gateway_kubernetes.blocking import BlockingCalls
 from gateway_kubernetes.catalogue import Catalogue
 from gateway_kubernetes.cluster import ApiError, Cluster
 from gateway_kubernetes.exposure import Exposure

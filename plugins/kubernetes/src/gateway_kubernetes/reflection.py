@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway_kubernetes.blocking import BlockingCalls, StuckCallsError
+from gateway.blocking import BlockingCalls, StuckCallsError
 from gateway_kubernetes.cluster import ApiError, parse_object
 from gateway_kubernetes.objects import parse_key, parse_node, parse_service, parse_slice
 from gateway_kubernetes.problems import MAX_PROBLEMS, DiscoveryError, ObjectError

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from gateway import Config, Duration, Milliseconds, Size
-from gateway_retry.statuses import parse_statuses
+from gateway import Config, Duration, Milliseconds, Size, Statuses
 
 __all__ = ["BudgetConfig", "Failure", "RetryConfig", "RetrySettings"]
-
-Statuses = Annotated[
-    frozenset[int],
-    BeforeValidator(parse_statuses),
-    WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}}),
-]
-"""Statuses, of ``503``, ``5xx`` and ``500-504``."""
 
 Failure = Literal["connect", "bad_gateway", "upstream_timeout", "unavailable"]
 """What can go wrong with an instance that gave no answer."""
