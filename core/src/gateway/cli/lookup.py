@@ -11,7 +11,7 @@ from gateway.cli.describe import condition_text
 from gateway.headers import Headers
 from gateway.routing import MalformedPath, Miss, RouteEntry, RouteTable, normalise_path, parse_pattern
 from gateway.routing.precedence import precedence
-from gateway.runtime.generation import ADMIN_PREFIX
+from gateway.runtime.compiling import ADMIN_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

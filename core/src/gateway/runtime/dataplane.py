@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.exchange import Exchange
     from gateway.interfaces import Adapter
     from gateway.metrics import FamilySnapshot
-    from gateway.runtime.generation import AnswerAdmin
+    from gateway.runtime.compiling import AnswerAdmin
     from gateway.runtime.listeners import Address, ObtainSocket
     from gateway.runtime.supervision import WorkReport
 
