@@ -6,12 +6,18 @@ import pytest
 
 from gateway import AdminRequest, ErrorType, GatewayError, Response, Unauthorized
 from gateway.admin import AdminEndpoint, AdminSurface, ControlView
+from gateway.metrics import Metrics
+from gateway.runtime.route_sources import RouteSources
 from gateway.services import ServiceDirectory
 
 pytestmark = pytest.mark.anyio
 
 
 async def no_workers() -> list[Any]:
+    return []
+
+
+async def no_metrics() -> list[Any]:
     return []
 
 
@@ -26,6 +32,8 @@ VIEW = ControlView(
     work=list,
     workers=no_workers,
     reload=reload,
+    metrics=no_metrics,
+    sources=RouteSources(reload, Metrics()),
 )
 
 

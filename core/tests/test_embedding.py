@@ -49,6 +49,13 @@ async def test_it_is_given_another_configuration():
         assert (await ask(gateway, "/get")).status == 200
 
 
+async def test_it_hands_out_its_adapters():
+    async with Gateway.from_yaml(DEMO % "one") as gateway:
+        assert gateway.adapter("http").listeners()
+        with pytest.raises(LookupError, match="'carrier-pigeon' is not on"):
+            gateway.adapter("carrier-pigeon")
+
+
 async def test_what_cannot_be_served_is_not_entered():
     with pytest.raises(ConfigurationError, match="no registry is on"):
         async with Gateway.from_mapping({"router": {"rules": [{"path": "/*", "serviceName": "nowhere"}]}}):

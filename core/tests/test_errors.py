@@ -21,6 +21,7 @@ from gateway.errors import ConfigurationError, Problem, problem_body
         (ErrorType.FORBIDDEN, "forbidden", 403),
         (ErrorType.PAYLOAD_TOO_LARGE, "payload_too_large", 413),
         (ErrorType.URI_TOO_LONG, "uri_too_long", 414),
+        (ErrorType.MISDIRECTED, "misdirected", 421),
         (ErrorType.RATE_LIMIT, "rate_limit", 429),
         (ErrorType.HEADERS_TOO_LARGE, "headers_too_large", 431),
         (ErrorType.INTERNAL, "internal", 500),
@@ -34,7 +35,7 @@ def test_every_kind_of_failure_has_its_code_and_status(error_type, code, status)
 
 
 def test_no_kind_of_failure_is_left_out_above():
-    assert len(ErrorType) == 15
+    assert len(ErrorType) == 16
 
 
 def test_an_error_has_a_public_and_a_logged_text():

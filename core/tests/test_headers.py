@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import Headers
+from gateway import Headers, Section
 
 
 def test_names_are_matched_without_regard_to_case():
@@ -103,3 +103,55 @@ def test_its_picture_shows_no_values():
 def test_it_cannot_be_hashed_since_it_changes():
     with pytest.raises(TypeError):
         hash(Headers())
+
+
+PAIRS = ((b"host", b"example"), (b"accept", b"a"), (b"accept", b"b"))
+
+
+@pytest.fixture(params=["shared", "own"])
+def arrived(request):
+    return Headers.shared(Section(PAIRS)) if request.param == "shared" else Headers([*PAIRS])
+
+
+def test_what_arrived_is_read_alike_whether_it_is_shared_or_not(arrived):
+    assert arrived.get("accept") == "a"
+    assert arrived.get_all("accept") == ["a", "b"]
+    assert arrived.only(b"host") == b"example"
+    assert arrived.only(b"missing") is None
+    with pytest.raises(ValueError, match="'accept' is there twice"):
+        arrived.only(b"accept")
+    assert arrived.values() == {b"host": b"example", b"accept": b"a"}
+    assert arrived.names_among(frozenset({b"accept", b"missing"})) == {b"accept"}
+    assert arrived.has_any(frozenset({b"host", b"missing"}))
+    assert not arrived.has_any(frozenset({b"missing"}))
+    assert arrived.block() == b"host: example\r\naccept: a\r\naccept: b\r\n"
+    assert (len(arrived), list(arrived)) == (3, ["host", "accept", "accept"])
+    assert arrived == Headers([*PAIRS])
+
+
+def test_what_arrived_can_be_changed_alike(arrived):
+    arrived.extend([(b"x", b"1")])
+    arrived.extend([(b"x", b"2")])
+    arrived.remove("accept")
+    assert arrived.pairs == [(b"host", b"example"), (b"x", b"1"), (b"x", b"2")]
+    assert arrived.block() == b"host: example\r\nx: 1\r\nx: 2\r\n"
+
+
+def test_a_message_that_changes_its_fields_changes_nobody_elses():
+    section = Section(PAIRS)
+    first, second = Headers.shared(section), Headers.shared(section)
+    first["host"] = "other"
+    assert first.section is None
+    assert second.section is section
+    assert second.pairs == [*PAIRS]
+    second.pairs.clear()
+    assert Headers.shared(section).get("host") == "example"
+
+
+def test_no_fields_are_no_lines():
+    assert Headers().block() == b""
+
+
+def test_other_attributes_are_missing_as_usual():
+    with pytest.raises(AttributeError, match="colour"):
+        Headers().colour  # noqa: B018 - asking is the test

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.authoring import authenticator, policy
 from gateway.body import Body
-from gateway.errors import ErrorType, GatewayError, RateLimited, Unauthorized
+from gateway.errors import ErrorType, GatewayError, Outage, RateLimited, Unauthorized
 from gateway.exchange import Exchange, Forwarding, Handler, Origin, Principal, Request, Response
-from gateway.headers import Headers
+from gateway.headers import Headers, Section
 from gateway.hookspecs import hookimpl
-from gateway.interfaces import AdminRequest, BuildContext, Decision, Endpoint, Instance, Route, Stage
+from gateway.interfaces import AdminRequest, BuildContext, Decision, Endpoint, Instance, Route, SourcedRule, Stage
 from gateway.registrations import (
     AdapterRegistration,
     AdminRouteRegistration,
@@ -24,8 +24,10 @@ from gateway.registrations import (
     NoConfig,
     ObserverRegistration,
     PolicyRegistration,
+    RouteSourceConfig,
+    RouteSourceRegistration,
 )
-from gateway.units import Duration, Milliseconds, Size, Statuses
+from gateway.units import Duration, FilePath, Milliseconds, Size, Statuses
 from gateway.waiter import Waiter
 
 __version__ = "0.1.0"
@@ -47,12 +49,15 @@ __all__ = [
     "LimiterRegistration",
     "ObserverRegistration",
     "PolicyRegistration",
+    "RouteSourceRegistration",
     # Its configuration.
     "Config",
     "Duration",
+    "FilePath",
     "LimitConfig",
     "Milliseconds",
     "NoConfig",
+    "RouteSourceConfig",
     "Size",
     "Statuses",
     # What components get and give; the interfaces themselves are in gateway.interfaces.
@@ -71,11 +76,14 @@ __all__ = [
     "Request",
     "Response",
     "Route",
+    "Section",
+    "SourcedRule",
     "Stage",
     "Waiter",
     # What goes wrong.
     "ErrorType",
     "GatewayError",
+    "Outage",
     "RateLimited",
     "Unauthorized",
 ]  # fmt: skip

@@ -16,6 +16,7 @@ from gateway.errors import ConfigurationError, ErrorType, GatewayError, Unauthor
 from gateway.exchange import Response
 from gateway.headers import Headers
 from gateway.interfaces import AdminRequest
+from gateway.inventory import Inventory
 from gateway.routing import Miss, RouteEntry, RouteTable, parse_pattern
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from gateway.config import Configuration
     from gateway.interfaces import Directory
+    from gateway.metrics import FamilySnapshot
+    from gateway.runtime.route_sources import RouteSources
     from gateway.runtime.supervision import WorkReport
 
 __all__ = ["AdminEndpoint", "AdminSurface", "ControlView"]
@@ -58,6 +61,8 @@ class ControlView:
         work: How the background work is doing.
         workers: How the workers are doing.
         reload: Reloads the configuration.
+        metrics: What the whole gateway measures.
+        sources: The route sources.
     """
 
     configuration: Callable[[], Configuration]
@@ -66,6 +71,8 @@ class ControlView:
     work: Callable[[], Sequence[WorkReport]]
     workers: Callable[[], Awaitable[Sequence[dict[str, object]]]]
     reload: Callable[[], Awaitable[None]]
+    metrics: Callable[[], Awaitable[Sequence[FamilySnapshot]]]
+    sources: RouteSources
 
 
 class AdminSurface:
@@ -155,7 +162,7 @@ class _CoreEndpoints:
 
     async def _health(self, request: AdminRequest) -> Response:
         timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        is_degraded = any(report.is_restarting for report in self._view.work())
+        is_degraded = self._view.sources.has_problems or any(report.is_restarting for report in self._view.work())
         status = "degraded" if is_degraded else "healthy"
         return Response.json({"status": status, "service": "gateway", "timestamp": timestamp})
 
@@ -177,22 +184,18 @@ class _CoreEndpoints:
             for report in self._view.work()
         ]
         return Response.json(
-            {"ready": self._view.is_ready(), "work": work, "workers": list(await self._view.workers())}
+            {
+                "ready": self._view.is_ready(),
+                "work": work,
+                "workers": list(await self._view.workers()),
+                "routeSources": self._view.sources.status(),
+            }
         )
 
     async def _plugins(self, request: AdminRequest) -> Response:
-        host = self._view.configuration().host
-        plugins = [
-            {
-                "name": plugin.name,
-                "distribution": plugin.distribution,
-                "version": plugin.version,
-                "error": plugin.error,
-                "offers": [{"kind": offer.kind, "name": offer.name} for offer in plugin.registrations],
-            }
-            for plugin in host.plugins
-        ]
-        return Response.json({"plugins": plugins})
+        configuration = self._view.configuration()
+        inventory = Inventory(configuration.host, configuration, await self._view.metrics())
+        return Response.json({"plugins": inventory.data()})
 
     async def _routes(self, request: AdminRequest) -> Response:
         routes = [
@@ -204,6 +207,8 @@ class _CoreEndpoints:
                 "service": rule.route.service,
                 "balancer": rule.balancer.name,
                 "policies": [policy.name for policy in rule.policies],
+                "source": rule.source or "file",
+                "where": rule.where,
             }
             for rule in self._view.configuration().rules
         ]
@@ -235,7 +240,8 @@ class _CoreEndpoints:
         return Response.json({"services": services})
 
     async def _config(self, request: AdminRequest) -> Response:
-        return Response.json({"gateway": self._view.configuration().raw})
+        configuration = self._view.configuration()
+        return Response.json({"gateway": configuration.raw, "sourcedRules": configuration.raw_sourced})
 
     async def _reload(self, request: AdminRequest) -> Response:
         try:

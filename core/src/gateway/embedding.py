@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Configuration
     from gateway.exchange import Response
-    from gateway.interfaces import AdminRequest
+    from gateway.interfaces import Adapter, AdminRequest
 
 __all__ = ["Gateway"]
 
@@ -37,6 +37,7 @@ class Gateway:
         self._options = options
         self._plane: DataPlane | None = None
         self._control: ControlPlane | None = None
+        self._is_entered = False
 
     @classmethod
     def from_file(cls, path: str | Path, *, plugin_files: Sequence[Path] = ()) -> Self:
@@ -61,6 +62,11 @@ class Gateway:
     ) -> Self:
         """Take the configuration from what stands below ``gateway``."""
         return cls.from_yaml(json.dumps({"gateway": gateway}), folder=folder, plugin_files=plugin_files)
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether it serves."""
+        return self._is_entered
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -91,6 +97,14 @@ class Gateway:
         assert self._control is not None, "the gateway was not entered"  # noqa: S101 - a bug of the caller's
         return self._control
 
+    def adapter(self, name: str) -> Adapter:
+        """Return an adapter of the configuration in force, for programs that accept the connections themselves.
+
+        Raises:
+            LookupError: If it is not on.
+        """
+        return self.plane.adapter(name)
+
     async def reload(self, text: str | None = None) -> None:
         """Serve the configuration as it is now.
 
@@ -114,11 +128,13 @@ class Gateway:
         except BaseException:
             await self._stop(0.0)
             raise
+        self._is_entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._is_entered = False
         await self._stop(self.configuration.gateway.shutdown_timeout)
 
     async def _stop(self, timeout_s: float) -> None:

@@ -5,6 +5,7 @@ GatewayError            a refusal or failure with a public message and a logged 
 ├── Unauthorized        401; carries the challenge for ``WWW-Authenticate``
 └── RateLimited         429; carries the delay for ``Retry-After``
 ConfigurationError      the configuration cannot be used; raised before anything serves
+Outage                  what background work depends on cannot be reached; it is started again
 ```
 
 Anything else that escapes a plugin is that plugin's bug and becomes ``ErrorType.INTERNAL``.
@@ -25,6 +26,7 @@ __all__ = [
     "ConfigurationError",
     "ErrorType",
     "GatewayError",
+    "Outage",
     "Problem",
     "RateLimited",
     "Unauthorized",
@@ -47,6 +49,7 @@ class ErrorType(Enum):
     FORBIDDEN = ("forbidden", 403)
     PAYLOAD_TOO_LARGE = ("payload_too_large", 413)
     URI_TOO_LONG = ("uri_too_long", 414)
+    MISDIRECTED = ("misdirected", 421)
     RATE_LIMIT = ("rate_limit", 429)
     HEADERS_TOO_LARGE = ("headers_too_large", 431)
     INTERNAL = ("internal", 500)
@@ -159,6 +162,14 @@ class Problem:
 
     def __repr__(self) -> str:
         return f"Problem({str(self)!r})"
+
+
+class Outage(Exception):
+    """Something that background work depends on cannot be reached: a daemon, an API, a database.
+
+    Work that raises it, or an ``OSError``, is started again like any other, and the log says so in one line, for no
+    code is to be mended. The text says what cannot be reached and why.
+    """
 
 
 class ConfigurationError(Exception):

@@ -293,6 +293,7 @@ class Exchange:
         response: The response, once it is known.
         started_s: Monotonic time of the arrival.
         sent_bytes: Body bytes that went to the client.
+        duration_s: From its arrival to its end; 0.0 until then.
         error: What broke the exchange off after the response had begun, or what was answered as an error.
         upstream_path: The path that is forwarded; ``request.path`` unless the route rewrites it.
         is_cancelled: Whether the client went away before the response began.
@@ -310,6 +311,7 @@ class Exchange:
     connect_s = 0.0
     response: Response | None = None
     sent_bytes = 0
+    duration_s = 0.0
     error: BaseException | None = None
     is_cancelled = False
     _compiled: _Compiled | None = None
@@ -331,6 +333,11 @@ class Exchange:
         if self._state is None:
             self._state = {}
         return self._state
+
+    @property
+    def has_state(self) -> bool:
+        """Whether a plugin keeps something in ``state``; asking for that makes one."""
+        return self._state is not None
 
     # The core's side.
 
@@ -434,6 +441,7 @@ class Exchange:
         if self._is_finished:
             return
         self._is_finished = True
+        self.duration_s = time.monotonic() - self.started_s
         self.sent_bytes = sent_bytes
         if error is not None:
             self.error = error

@@ -1,13 +1,45 @@
-"""Header fields: a list of byte pairs with a small class around it."""
+"""Header fields: a list of byte pairs with a small class around it.
+
+Most messages of a connection bring the fields of the one before, and most fields pass through untouched. So a protocol
+plugin may give a message a ``Section``, which all that brought the same fields share; a list of its own is made for it
+when somebody asks for ``pairs``.
+"""
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
-__all__ = ["Headers"]
+__all__ = ["Headers", "Section"]
+
+Pair = tuple[bytes, bytes]
+
+_name = itemgetter(0)
+_line: Callable[[Pair], bytes] = b": ".join
+
+
+class Section:
+    """Fields as they arrived, in order. Shared, so never changed.
+
+    Args:
+        pairs: The fields as ``(lower-case name, value)``.
+
+    Attributes:
+        pairs: As given.
+        values: The first value of each name.
+        block: The fields as lines of an HTTP/1.1 head, each with its end.
+    """
+
+    __slots__ = ("block", "pairs", "values")
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.pairs = pairs
+        self.values = dict(reversed(pairs))
+        self.block = _lines(pairs)
 
 
 class Headers:
@@ -18,12 +50,91 @@ class Headers:
 
     Args:
         pairs: The fields as ``(lower-case name, value)`` in bytes; the list is used as it is, not copied.
+
+    Attributes:
+        pairs: The fields, to be read and changed. Where reading is enough, the methods spare a message with a section
+            the list of its own.
+        section: The fields as they arrived, until somebody asks for ``pairs``; then ``None``.
     """
 
-    __slots__ = ("pairs",)
+    __slots__ = ("pairs", "section")
 
-    def __init__(self, pairs: list[tuple[bytes, bytes]] | None = None) -> None:
+    pairs: list[Pair]
+    section: Section | None
+
+    def __init__(self, pairs: list[Pair] | None = None) -> None:
         self.pairs = pairs if pairs is not None else []
+        self.section = None
+
+    @classmethod
+    def shared(cls, section: Section) -> Headers:
+        """Make headers with the fields of a section."""
+        headers = cls.__new__(cls)
+        headers.section = section
+        return headers
+
+    def __getattr__(self, name: str) -> list[Pair]:
+        # Called where an attribute is not set, as ``pairs`` is as long as there is a section: the others pay nothing.
+        if name != "pairs":
+            raise AttributeError(name)
+        assert self.section is not None  # noqa: S101 - one of them is always set
+        pairs = self.pairs = [*self.section.pairs]
+        self.section = None
+        return pairs
+
+    # Bytes, for protocol plugins and for what is on the hot path. Names are in lower case.
+
+    def values(self) -> Mapping[bytes, bytes]:
+        """Return the first value of each name, for whoever wants to read several."""
+        section = self.section
+        return section.values if section is not None else dict(reversed(self.pairs))
+
+    def only(self, name: bytes) -> bytes | None:
+        """Return the value of the only field ``name``; ``None`` if there is none.
+
+        Raises:
+            ValueError: If there are several, which can be read in two ways.
+        """
+        section = self.section
+        if section is not None and len(section.values) == len(section.pairs):
+            return section.values.get(name)
+        found = [value for key, value in self._view() if key == name]
+        if len(found) > 1:
+            msg = f"the field {name.decode('latin-1')!r} is there twice"
+            raise ValueError(msg)
+        return found[0] if found else None
+
+    def names_among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
+        """Return those of ``names`` that fields have."""
+        section = self.section
+        return names.intersection(map(_name, self.pairs) if section is None else section.values)
+
+    def has_any(self, names: frozenset[bytes]) -> bool:
+        """Tell whether there is a field with one of ``names``."""
+        section = self.section
+        return not names.isdisjoint(map(_name, self.pairs) if section is None else section.values)
+
+    def extend(self, pairs: Iterable[Pair]) -> None:
+        """Append fields that are known to be in order."""
+        section = self.section
+        if section is None:
+            self.pairs += pairs
+        else:
+            # Not by way of __getattr__, which Python calls with an exception in its hands.
+            self.section = None
+            self.pairs = [*section.pairs, *pairs]
+
+    def block(self) -> bytes:
+        """Return the fields as lines of an HTTP/1.1 head, each with its end."""
+        section = self.section
+        return section.block if section is not None else _lines(self.pairs)
+
+    def _view(self) -> Sequence[Pair]:
+        """Return the fields to be read."""
+        section = self.section
+        return section.pairs if section is not None else self.pairs
+
+    # Text.
 
     @classmethod
     def of(cls, fields: Iterable[tuple[str, str]]) -> Headers:
@@ -40,7 +151,7 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of ``name``, or ``default``."""
         wanted = _key(name)
-        for key, value in self.pairs:
+        for key, value in self._view():
             if key == wanted:
                 return value.decode("latin-1")
         return default
@@ -48,7 +159,7 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return every value of ``name`` in order."""
         wanted = _key(name)
-        return [value.decode("latin-1") for key, value in self.pairs if key == wanted]
+        return [value.decode("latin-1") for key, value in self._view() if key == wanted]
 
     def add(self, name: str, value: str) -> None:
         """Append a field, keeping others of that name.
@@ -77,11 +188,11 @@ class Headers:
 
     def items(self) -> list[tuple[str, str]]:
         """Return the fields as text pairs, in order."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.pairs]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._view()]
 
     def copy(self) -> Headers:
         """Return headers with the same fields that can be changed on their own."""
-        return Headers(self.pairs.copy())
+        return Headers([*self._view()])
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -99,13 +210,13 @@ class Headers:
         return self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name, _ in self.pairs)
+        return (name.decode("latin-1") for name, _ in self._view())
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self._view())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self.pairs == other.pairs
+        return isinstance(other, Headers) and [*self._view()] == [*other._view()]
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as list is
 
@@ -115,6 +226,10 @@ class Headers:
 
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+
+
+def _lines(pairs: Iterable[Pair]) -> bytes:
+    return b"\r\n".join([*map(_line, pairs), b""])
 
 
 def _key(name: str) -> bytes:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gateway.body import BodyProducer, BodySink
+from gateway.deprecation import since
 from gateway.exchange import Responder
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     "BuildContext",
     "CarriedAdapter",
     "CarriedConnector",
+    "CarriedRouteSource",
     "Connector",
     "Deadlines",
     "Decision",
@@ -64,9 +66,14 @@ __all__ = [
     "Outbox",
     "Policy",
     "Publish",
+    "PublishRules",
+    "Quota",
     "Responder",
     "Route",
+    "RouteSource",
+    "RuleOutcome",
     "SharedMemory",
+    "SourcedRule",
     "Stage",
     "Timed",
     "Tunnel",
@@ -74,6 +81,7 @@ __all__ = [
 ]
 
 
+@since("0.1")
 class Stage(enum.IntEnum):
     """Where a policy stands in the pipeline, outermost first. Within a stage, policies run by name."""
 
@@ -93,6 +101,7 @@ class Stage(enum.IntEnum):
     """Wraps one attempt at one instance: circuit breakers, per-attempt measurements."""
 
 
+@since("0.1")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """A rule of the configuration, as policies see it.
@@ -121,6 +130,7 @@ class Route:
 # Services and instances.
 
 
+@since("0.1")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """An instance as discovery publishes it.
@@ -144,6 +154,7 @@ class Endpoint:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
+@since("0.1")
 class Instance:
     """An instance of a service while it is known: its endpoint and what the gateway measures about it.
 
@@ -201,6 +212,7 @@ class Instance:
         return f"<Instance {self.service}/{self.id} in_flight={self.in_flight}{health}>"
 
 
+@since("0.1")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """What a component has to say against an instance.
@@ -214,6 +226,7 @@ class Mark:
     reason: str
 
 
+@since("0.1")
 class Directory(Protocol):
     """All services and their instances; for health checkers and admin routes."""
 
@@ -254,6 +267,7 @@ SHADOW_STATE = "gateway.shadow"
 # The request path.
 
 
+@since("0.1")
 class Policy(Protocol):
     """Wraps an exchange.
 
@@ -268,6 +282,7 @@ class Policy(Protocol):
         """
 
 
+@since("0.1")
 class Authenticator(Protocol):
     """Finds out who is calling.
 
@@ -283,6 +298,7 @@ class Authenticator(Protocol):
         """
 
 
+@since("0.1")
 @dataclass(slots=True, kw_only=True)
 class Decision:
     """What a limiter decided. Not frozen, which would double what making one costs.
@@ -304,6 +320,7 @@ class Decision:
     window_s: float | None = None
 
 
+@since("0.1")
 class Limiter(Protocol):
     """Decides whether this much more may be served now.
 
@@ -320,6 +337,38 @@ class Limiter(Protocol):
         """
 
 
+@since("0.1")
+class Quota(Protocol):
+    """A limit that a component charges itself, for what a request costs may be known only later; see ``quotas``.
+
+    Attributes:
+        name: The name of the limiter.
+        waits: Whether ``acquire`` may wait.
+    """
+
+    name: str
+    waits: bool
+
+    def key(self, exchange: Exchange, *parts: str) -> str:
+        """Return whose quota an exchange counts against, as the settings' ``key`` has it.
+
+        Args:
+            exchange: The exchange.
+            parts: What sets quotas of the same client apart, such as the name of a model; long ones are hashed.
+        """
+
+    async def acquire(self, key: str, cost: int) -> Decision:
+        """Take ``cost`` from the quota of ``key``, all of it or, if there is less, nothing.
+
+        Raises:
+            Exception: What the limiter raises when it cannot decide.
+        """
+
+    def refund(self, key: str, cost: int) -> None:
+        """Give back what was taken and not needed; nothing happens if the limiter takes nothing back."""
+
+
+@since("0.1")
 class Balancer(Protocol):
     """Chooses the instance for an attempt. One balancer per service and route.
 
@@ -336,6 +385,7 @@ class Balancer(Protocol):
         """
 
 
+@since("0.1")
 class Connector(Protocol):
     """The service-facing side of a protocol."""
 
@@ -349,6 +399,7 @@ class Connector(Protocol):
         """
 
 
+@since("0.1")
 class CarriedConnector(Protocol):
     """What a registration ``over`` another protocol builds."""
 
@@ -356,6 +407,7 @@ class CarriedConnector(Protocol):
         """Return the connector for instances that ``carrier`` reaches; called whenever routes are compiled."""
 
 
+@since("0.1")
 class Tunnel(Protocol):
     """The service's side of an upgraded connection: bytes both ways (RFC 9110 section 7.8).
 
@@ -388,6 +440,7 @@ class Tunnel(Protocol):
         """Drop the connection to the service."""
 
 
+@since("0.1")
 class TunnelEnd(Protocol):
     """The client's side of an upgraded connection."""
 
@@ -407,6 +460,7 @@ class TunnelEnd(Protocol):
         """Read from the client again."""
 
 
+@since("0.1")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """An address an adapter wants to serve.
@@ -417,6 +471,7 @@ class Listener:
         tls: Terminates TLS with this context; ``None`` is plain.
         backlog: Connections the kernel keeps for us.
         reuse_key: What must be equal for a reload to keep serving as it does, such as the TLS files' contents.
+        handshake_timeout_s: How long a client may take for the TLS handshake.
         serve: Answers the requests that arrive there, in place of ``BuildContext.serve``; ``None`` does not.
     """
 
@@ -425,11 +480,17 @@ class Listener:
     tls: ssl.SSLContext | None = None
     backlog: int = 2048
     reuse_key: object = None
+    handshake_timeout_s: float = 10.0
     serve: Callable[[Exchange], None] | None = None
 
 
+@since("0.1")
 class Adapter(Protocol):
-    """The client-facing side of a protocol. The core owns the sockets, the adapter what is spoken over them."""
+    """The client-facing side of a protocol. The core owns the sockets, the adapter what is spoken over them.
+
+    One that can carry others may define ``hand_over_to(takeovers)`` too, which is told who takes connections over from
+    it, as ``gateway.handover.Takeover``; called whenever a configuration comes into force.
+    """
 
     def listeners(self) -> Sequence[Listener]:
         """Return the addresses to serve, the same each time; called whenever a configuration is loaded that uses it."""
@@ -447,6 +508,7 @@ class Adapter(Protocol):
         """Cut what is still open."""
 
 
+@since("0.1")
 class CarriedAdapter(Protocol):
     """What a registration ``over`` another adapter builds."""
 
@@ -454,6 +516,7 @@ class CarriedAdapter(Protocol):
         """Return the adapter whose connections ``carrier`` makes; called whenever a configuration is compiled."""
 
 
+@since("0.1")
 @dataclass(slots=True, kw_only=True, eq=False)  # not frozen: one is made per request, and that would cost a microsecond
 class AttemptRecord:
     """One attempt at one instance. Shared by all observers, so never changed.
@@ -471,25 +534,28 @@ class AttemptRecord:
     duration_s: float
 
 
+@since("0.1")
 class Observer(Protocol):
     """Is told what happened and cannot change it. Must not block; its errors never reach the exchange.
 
-    It may define two more methods. ``exchange_started(exchange)`` is called before any policy runs, when
-    ``exchange.route`` is set; it may put the trace context among the request's fields. ``around_policy(name, stage,
-    handler, route)`` is called once for each policy of a compiled route, and returns ``handler`` or one that awaits
-    nothing but it, to measure it with all that is further in.
+    It may define three more methods. ``exchange_started(exchange)`` is called before any policy runs, when
+    ``exchange.route`` is set; it may put the trace context among the request's fields. ``attempt_finished(exchange,
+    attempt)`` is given the ``AttemptRecord`` of each attempt whose response head arrived, or that failed.
+    ``around_policy(name, stage, handler, route)`` is called once for each policy of a compiled route, and returns
+    ``handler`` or one that awaits nothing but it, to measure it with all that is further in.
     """
 
     def exchange_finished(self, exchange: Exchange, /) -> None:
-        """Take note of a finished exchange: ``exchange.response``, ``sent_bytes`` and ``error`` are final."""
+        """Take note of a finished exchange: ``response``, ``sent_bytes``, ``duration_s`` and ``error`` are final.
 
-    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord, /) -> None:
-        """Take note of an attempt whose response head arrived, or that failed."""
+        Called at the end of the turn of the event loop in which it finished.
+        """
 
 
 # The control plane.
 
 
+@since("0.1")
 class DiscoveryProvider(Protocol):
     """Finds out which instances exist. Runs in the control plane, as one supervised task."""
 
@@ -500,6 +566,72 @@ class DiscoveryProvider(Protocol):
         """
 
 
+@since("0.1")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcedRule:
+    """A rule that somebody else than the operator wrote: a container's labels, an object of a cluster, a row.
+
+    Attributes:
+        rule: Its keys and values as they would stand in the configuration file: text, numbers, truth values, ``None``,
+            lists, and mappings with text as keys. Not changed any more once it is published.
+        where: Where it comes from, for people: ``container web-1``.
+        problem: Why no rule could be made of it, so that it is reported like one that cannot be served; empty is none.
+    """
+
+    rule: Mapping[str, object]
+    where: str
+    problem: str = ""
+
+
+@since("0.1")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleOutcome:
+    """What became of a rule that a source published.
+
+    Attributes:
+        rule: The very object that was published.
+        is_accepted: Whether it is a rule that can be served; others are left out.
+        is_served: Whether it is in force.
+        problems: Why it is not; one line each.
+    """
+
+    rule: SourcedRule
+    is_accepted: bool
+    is_served: bool
+    problems: tuple[str, ...] = ()
+
+
+PublishRules = Callable[[Sequence[SourcedRule]], None]
+"""Hands all rules of a source over; those it published before are replaced.
+
+Of two that conflict the first is served, so their order is to be the same every time: by age, or by name.
+"""
+
+
+@since("0.1")
+class RouteSource(Protocol):
+    """Finds rules beside those of the file. Runs in the control plane, as one supervised task.
+
+    It may define ``settled(outcomes)`` too, a function that is told what became of its rules, a ``RuleOutcome`` for
+    each, whenever the gateway has taken them over or could not; synchronous, returns at once.
+    """
+
+    async def watch(self, publish: PublishRules, /) -> None:
+        """Publish all rules now and whenever some changed; return when nothing can change any more.
+
+        An exception restarts it after a growing delay; the rules it published last stay in force meanwhile.
+        """
+
+
+@since("0.1")
+class CarriedRouteSource(Protocol):
+    """What a route source ``over`` a discovery provider builds."""
+
+    def over(self, provider: DiscoveryProvider) -> RouteSource:
+        """Return the source whose rules ``provider`` comes across; called once for each provider it is to work with."""
+
+
+@since("0.1")
 class HealthChecker(Protocol):
     """Finds out which instances work. Runs in the control plane, as one supervised task."""
 
@@ -507,6 +639,7 @@ class HealthChecker(Protocol):
         """Watch the instances of ``directory`` and mark them, until cancelled."""
 
 
+@since("0.1")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminRequest:
     """A request under ``/_gateway/``, handed to the control plane.
@@ -531,6 +664,7 @@ class AdminRequest:
 # What build() is given.
 
 
+@since("0.1")
 class Timed(Protocol):
     """Something that has a deadline now and then.
 
@@ -544,6 +678,7 @@ class Timed(Protocol):
         """Act: the deadline is over. Called repeatedly until ``deadline_s`` is moved."""
 
 
+@since("0.1")
 class Deadlines(Protocol):
     """One coarse sweep over everything that is timed.
 
@@ -558,6 +693,7 @@ class Deadlines(Protocol):
         """Leave it out again; harmless if it was not watched."""
 
 
+@since("0.1")
 class Outbox(Protocol):
     """Collects small writes of one turn of the event loop and sends them together at its end.
 
@@ -572,6 +708,7 @@ class Outbox(Protocol):
         """Send everything now."""
 
 
+@since("0.1")
 class Background(Protocol):
     """Runs work beside the exchanges, supervised."""
 
@@ -582,6 +719,7 @@ class Background(Protocol):
         """
 
 
+@since("0.1")
 class SharedMemory(Protocol):
     """Memory that all workers see, zeros at first.
 
@@ -591,7 +729,7 @@ class SharedMemory(Protocol):
 
     buffer: mmap.mmap
 
-    def lock(self, number: int = 0) -> AbstractContextManager[None]:
+    def lock(self, number: int = 0) -> AbstractContextManager[object]:
         """Return the lock with this number, to be held ``with`` it while no other process does.
 
         For a few microseconds, without ``await``. It ends with the process that holds it, which may have left what it
@@ -602,6 +740,7 @@ class SharedMemory(Protocol):
         """Give it up; others keep it."""
 
 
+@since("0.1")
 class BuildContext(Protocol):
     """The gateway, as a component may see it."""
 
@@ -678,6 +817,21 @@ class BuildContext(Protocol):
 
         Raises:
             GatewayError: If it refuses, or the control plane does not answer.
+        """
+
+    def quotas(self, limiter: str, settings: Mapping[str, object]) -> Sequence[Quota]:
+        """Return limits of another plugin's limiter that this component charges; to be asked for in ``build``.
+
+        They are entered before the component and exited after it. Their quotas are shared with other components of
+        this registration that ask for the same, and with nobody else.
+
+        Args:
+            limiter: The name of the limiter, such as ``ratelimit``.
+            settings: Its configuration, as a rule's block would have it: it lies over what the configuration says of
+                the limiter gateway-wide, such as where it counts.
+
+        Raises:
+            ValueError: If no plugin provides the limiter, or the settings are not valid for it.
         """
 
     def resolve(self, path: str | Path) -> Path:

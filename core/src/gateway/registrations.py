@@ -19,15 +19,16 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from gateway.deprecation import since
 from gateway.interfaces import AdminRequest, BuildContext, Stage
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from gateway.exchange import Response
+    from gateway.exchange import Request, Response
 
 __all__ = [
     "AdapterRegistration",
@@ -45,6 +46,8 @@ __all__ = [
     "ObserverRegistration",
     "PolicyRegistration",
     "Registration",
+    "RouteSourceConfig",
+    "RouteSourceRegistration",
 ]
 
 
@@ -107,6 +110,64 @@ class LimitConfig(Config):
         return self
 
 
+SOURCED_KEYS = (
+    *("id", "path", "pathType", "serviceName", "host", "hosts", "methods", "priority", "loadBalance", "timeout"),
+    *("protocol", "stripPrefix", "addPrefix", "preserveHost", "auth.scopes"),
+)
+"""What rules of route sources may set unless the operator says otherwise: which requests they are for and where these
+go. Nothing that turns a check off, and nothing that costs more than a route."""
+
+
+def _as_names(value: Any) -> Any:  # noqa: ANN401 - what pydantic hands to a validator
+    return [value] if isinstance(value, str) else value
+
+
+_Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_names),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class RouteSourceConfig(Config):
+    """What the core itself reads of every route source's configuration: which of its rules are let in.
+
+    Attributes:
+        allow: The keys that its rules may set, dotted; a key allows everything below it. ``authRequired: true`` may
+            always be set.
+        also_allow: The same, beside the default of ``allow``.
+        allow_regex: Whether they may have ``pathType: regex``.
+        defaults: What they say where they say nothing.
+        force: What they say, whatever they say.
+        hosts: The hosts they may be for; each must then name some. Empty allows all.
+        path_prefixes: The paths they must lie below; empty allows all.
+        max_priority: The highest ``priority`` they may have.
+        max_rules: How many there may be; the others are left out.
+    """
+
+    allow: _Names = Field(
+        default=SOURCED_KEYS,
+        description="The keys that its rules may set, such as `path` or `auth.scopes`; `authRequired: true` always.",
+    )
+    also_allow: _Names = Field(default=(), description="Further keys that they may set, beside those of `allow`.")
+    allow_regex: bool = Field(
+        default=False, description="Whether they may have `pathType: regex`; some expressions keep a worker busy."
+    )
+    defaults: dict[str, Any] = Field(default_factory=dict, description="Keys of rules that do not set them.")
+    force: dict[str, Any] = Field(default_factory=dict, description="Keys of all its rules, whatever they set.")
+    hosts: _Names = Field(
+        default=(), description="The hosts they may be for, such as `*.example.com`; without any, all hosts."
+    )
+    path_prefixes: _Names = Field(
+        default=(), description="The paths that their paths must lie below; without any, all paths."
+    )
+    max_priority: int = Field(
+        default=0, description="The highest `priority` they may have, so that none takes the requests of others."
+    )
+    max_rules: int = Field(default=10_000, ge=1, le=100_000, description="How many rules it may have.")
+
+
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class Registration:
     """What every offer has in common.
@@ -122,6 +183,9 @@ class Registration:
         rule_key: The rule's key that overrides the block; ``None`` is ``plugins.<name>`` in the rule.
         rule_keys: Single keys of a rule, each with the configuration key it sets.
         aliases: Other spellings of keys that are accepted, old to new, both as the YAML writes them.
+        refused: Keys that operators know from elsewhere and that mean nothing here, each with why, and what to write
+            instead; named like those of ``aliases``. ``gateway.router.rules[].websocket.port`` is refused in rules
+            alone.
         default_on: Whether it is on when nothing in the configuration mentions it.
         zero_config: What to merge into the configuration when the operator gave no file at all.
     """
@@ -136,10 +200,12 @@ class Registration:
     rule_key: str | None = None
     rule_keys: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     default_on: bool = False
     zero_config: Mapping[str, Any] = field(default_factory=dict)
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class AdapterRegistration(Registration):
     """Offers an ``Adapter``: the client side of a protocol.
@@ -147,13 +213,19 @@ class AdapterRegistration(Registration):
     Attributes:
         over: The name of the adapter that speaks the protocol below, such as ``http`` for one that only wants an
             address of its own. ``build`` then returns a ``CarriedAdapter``; it is off where the other one is.
+        alpn: With ``over``: what clients may choose in their TLS handshake (RFC 7301), such as ``h2``, to have their
+            connection handed over to this adapter. It makes a ``gateway.handover.Taker`` then.
+        opening: With ``over``: the bytes with which a connection begins that is handed over to it without a choice.
     """
 
     kind: ClassVar[str] = "adapter"
 
     over: str | None = None
+    alpn: tuple[str, ...] = ()
+    opening: bytes = b""
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class ConnectorRegistration(Registration):
     """Offers a ``Connector``: the service side of a protocol.
@@ -161,17 +233,28 @@ class ConnectorRegistration(Registration):
     Attributes:
         protocol: The routes it serves (``protocol: http``).
         schemes: The instances it can reach; with ``over`` they are those of the protocol below.
+        also: Further protocols of routes that it serves, each with the instances it reaches for them.
         over: The protocol below, such as ``http``, whose connectors do the work, with their pools. ``build`` then
             returns a ``CarriedConnector``.
+        upgrades: What clients may change to (RFC 9110 section 7.8), lower-case, such as ``websocket``, on rules of its
+            ``protocol``, and on those whose ``methods`` name one of its ``pseudo_methods``; a rule's ``allowUpgrade``
+            says otherwise.
+        pseudo_methods: Uses of GET that rules may name in ``methods`` beside real ones, such as ``WEBSOCKET``, each
+            with a function that tells whether a GET is one. It is asked only where a rule names it, for every GET, and
+            sees the request before a route is found: it looks at ``upgrade`` and ``headers``, and waits for nothing.
     """
 
     kind: ClassVar[str] = "connector"
 
     protocol: str
     schemes: tuple[str, ...] = ()
+    also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     over: str | None = None
+    upgrades: tuple[str, ...] = ()
+    pseudo_methods: Mapping[str, Callable[[Request], bool]] = field(default_factory=dict)
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class AuthenticatorRegistration(Registration):
     """Offers an ``Authenticator``.
@@ -185,6 +268,7 @@ class AuthenticatorRegistration(Registration):
     challenge: str
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class LimiterRegistration(Registration):
     """Offers a ``Limiter``; its configuration model extends ``LimitConfig``.
@@ -199,6 +283,7 @@ class LimiterRegistration(Registration):
     limits_of: Callable[[Any], Sequence[Any]] = lambda config: (config,)
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class BalancerRegistration(Registration):
     """Offers a ``Balancer``, chosen by ``loadBalance: <name>``.
@@ -212,6 +297,7 @@ class BalancerRegistration(Registration):
     other_names: tuple[str, ...] = ()
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class DiscoveryRegistration(Registration):
     """Offers a ``DiscoveryProvider``. Its block usually stands under ``registry``."""
@@ -219,6 +305,25 @@ class DiscoveryRegistration(Registration):
     kind: ClassVar[str] = "discovery provider"
 
 
+@since("0.1")
+@dataclass(frozen=True, kw_only=True)
+class RouteSourceRegistration(Registration):
+    """Offers a ``RouteSource``; its configuration model extends ``RouteSourceConfig``.
+
+    Its block usually stands under ``router.sources``.
+
+    Attributes:
+        over: The name of the discovery provider of the same plugin that comes across its rules, such as ``docker`` for
+            one that reads labels. ``build`` then returns a ``CarriedRouteSource``; the provider must be on.
+    """
+
+    kind: ClassVar[str] = "route source"
+
+    config: type[BaseModel] = RouteSourceConfig
+    over: str | None = None
+
+
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class HealthCheckerRegistration(Registration):
     """Offers a ``HealthChecker``."""
@@ -226,6 +331,7 @@ class HealthCheckerRegistration(Registration):
     kind: ClassVar[str] = "health checker"
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class PolicyRegistration(Registration):
     """Offers a ``Policy``.
@@ -242,6 +348,7 @@ class PolicyRegistration(Registration):
     answers_preflights: bool = False
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class ObserverRegistration(Registration):
     """Offers an ``Observer``."""
@@ -249,6 +356,7 @@ class ObserverRegistration(Registration):
     kind: ClassVar[str] = "observer"
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class AdminRouteRegistration(Registration):
     """Offers an endpoint under ``/_gateway/``.
@@ -274,6 +382,7 @@ class AdminRouteRegistration(Registration):
     default_on: bool = True
 
 
+@since("0.1")
 @dataclass(frozen=True, kw_only=True)
 class CommandRegistration:
     """Offers a sub-command of ``gateway``.

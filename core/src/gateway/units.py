@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import core_schema
 
-__all__ = ["Duration", "Milliseconds", "Size", "Statuses", "parse_duration", "parse_size", "parse_statuses"]
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+
+__all__ = ["Duration", "FilePath", "Milliseconds", "Size", "Statuses", "parse_duration", "parse_size", "parse_statuses"]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -134,3 +138,20 @@ Statuses = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": ["integer", "string"]}}),
 ]
 """Statuses of HTTP, written as ``503``, ``5xx`` and ``500-504``."""
+
+
+class FilePath(str):
+    """A path in the configuration to a file that its component reads when it is built, such as a certificate.
+
+    A change of the file is a reason to reload, as one of the configuration is. The component says in ``is_current()``
+    whether it has to be built anew then.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Take what is text."""
+        return core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(min_length=1), serialization=core_schema.to_string_ser_schema()
+        )

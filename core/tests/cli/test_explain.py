@@ -5,6 +5,29 @@ import re
 
 import pytest
 
+LIVE = """
+    from gateway import ConnectorRegistration
+
+    class Carried:
+        def over(self, carrier):
+            return carrier
+
+    websocket = ConnectorRegistration(
+        name="websocket", protocol="websocket", upgrades=("websocket",), over="http", default_on=True,
+        pseudo_methods={"WEBSOCKET": lambda request: request.upgrade == "websocket"},
+        build=lambda config, context: Carried(),
+    )
+    sse = ConnectorRegistration(
+        name="sse", protocol="sse", over="http", default_on=True,
+        pseudo_methods={"SSE": lambda request: "text/event-stream" in (request.headers.get("accept") or "")},
+        build=lambda config, context: Carried(),
+    )
+    odd = ConnectorRegistration(
+        name="odd", protocol="odd", over="http", default_on=True, pseudo_methods={"ODD": lambda request: 1 // 0},
+        build=lambda config, context: Carried(),
+    )
+"""
+
 EXPLAINED = """\
 request      GET shop.example//users/./7
 path         /users/7
@@ -131,6 +154,7 @@ def test_a_malformed_path_is_refused(gateway, shop):
     ],
 )
 def test_header_fields_decide_as_they_would(gateway, index, write, fields, rule):
+    index.install("gateway-live", LIVE)
     write(
         """
         gateway:
@@ -146,6 +170,21 @@ def test_header_fields_decide_as_they_would(gateway, index, write, fields, rule)
     words = [word for field in fields for word in ("-H", field)]
     data = json.loads(gateway("explain", "--json", "GET", "http://shop.example/x", *words).out)
     assert data["rule"]["id"] == rule
+
+
+def test_a_plugin_that_cannot_tell_is_named_as_the_reason(gateway, index, write):
+    index.install("gateway-live", LIVE)
+    write(
+        """
+        gateway:
+          registry: {static: {services: [{name: s}]}}
+          router: {rules: [{path: /*, serviceName: s, methods: [ODD]}]}
+        """
+    )
+    explained = gateway("explain", "GET", "/")
+    assert explained.code == 1
+    assert "500: a plugin's pseudo method raised ZeroDivisionError" in explained.out
+    assert gateway("explain", "POST", "/").code == 1
 
 
 def test_what_is_exempt_is_said_to_be_so(gateway, index, write):

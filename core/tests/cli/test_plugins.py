@@ -4,15 +4,15 @@ import json
 import re
 
 TABLE = """\
-PLUGIN     DISTRIBUTION       VERSION  LOADED IN  OFFERS                     USED                          SUMMARY
-balancers  gateway-balancers  0.1.0    # ms       balancer round_robin       by 2 rules                    Each in turn
-                                                  balancer random            by 1 rule                     By lot
-cors       gateway-cors       0.1.0    # ms       policy cors                gateway.yaml:2:3, by 3 rules  Cross-origin requests
-http       gateway-http       0.1.0    # ms       adapter http               by default                    HTTP for clients
-                                                  connector http             by default                    HTTP to services
-jwt        gateway-jwt        0.1.0    # ms       authenticator jwt          gateway.yaml:5:5, by 3 rules  JSON Web Tokens
-ratelimit  gateway-ratelimit  0.1.0    # ms       limiter ratelimit          by 1 rule                     So many a second
-static     gateway-static     0.1.0    # ms       discovery provider static  gateway.yaml:8:5              Listed services
+PLUGIN     DISTRIBUTION       VERSION  LOADED IN  OFFERS                     USED                          PLACE         SUMMARY
+balancers  gateway-balancers  0.1.0    # ms       balancer round_robin       by 2 rules                                  Each in turn
+                                                  balancer random            by 1 rule                                   By lot
+cors       gateway-cors       0.1.0    # ms       policy cors                gateway.yaml:2:3, by 3 rules  edge 1        Cross-origin requests
+http       gateway-http       0.1.0    # ms       adapter http               by default                                  HTTP for clients
+                                                  connector http             by default                                  HTTP to services
+jwt        gateway-jwt        0.1.0    # ms       authenticator jwt          gateway.yaml:5:5, by 3 rules  authenticate  JSON Web Tokens
+ratelimit  gateway-ratelimit  0.1.0    # ms       limiter ratelimit          by 1 rule                     limit         So many a second
+static     gateway-static     0.1.0    # ms       discovery provider static  gateway.yaml:8:5                            Listed services
 """  # noqa: E501 - tables are as wide as they are
 
 
@@ -108,3 +108,15 @@ def test_for_machines_unknown_use_is_null(gateway, index, write):
     write("gateway:\n  routr: {}\n")
     data = {plugin["name"]: plugin for plugin in json.loads(gateway("plugins", "--json").out)}
     assert data["jwt"]["offers"][0]["on"] is None
+
+
+def test_the_place_in_the_pipeline_is_told_with_why(gateway, shop):
+    offers = {
+        (each["kind"], each["name"]): each
+        for plugin in json.loads(gateway("plugins", "--json").out)
+        for each in plugin["offers"]
+    }
+    assert offers["policy", "cors"]["place"] == {"stage": "edge", "number": 1, "why": "by name"}
+    assert offers["limiter", "ratelimit"]["place"] == {"stage": "limit", "number": None, "why": None}
+    assert offers["connector", "http"]["place"] is None
+    assert offers["policy", "cors"]["budget"] is None

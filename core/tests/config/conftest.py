@@ -135,6 +135,29 @@ AFFINITY = (
         name="sticky_session", build=build, config=Affinity, path="sessionAffinity", rule_key="sessionAffinity"
     ),
 )
+WEBSOCKET = (
+    ConnectorRegistration(
+        name="websocket",
+        build=build,
+        path="backend.websocket",
+        default_on=True,
+        protocol="websocket",
+        over="http",
+        upgrades=("websocket",),
+        pseudo_methods={"WEBSOCKET": lambda request: request.upgrade == "websocket"},
+    ),
+)
+SSE = (
+    ConnectorRegistration(
+        name="sse",
+        build=build,
+        path="backend.sse",
+        default_on=True,
+        protocol="sse",
+        over="http",
+        pseudo_methods={"SSE": lambda request: "text/event-stream" in (request.headers.get("accept") or "")},
+    ),
+)
 CORS = (
     PolicyRegistration(
         name="cors",
@@ -181,6 +204,8 @@ FIRST_PARTY: dict[str, tuple[Any, ...]] = {
     "static": STATIC,
     "docker": DOCKER,
     "balancers": BALANCERS,
+    "websocket": WEBSOCKET,
+    "sse": SSE,
     "affinity": AFFINITY,
     "cors": CORS,
     "ratelimit": RATELIMIT,

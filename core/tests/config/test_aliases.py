@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway import Config, PolicyRegistration
 from gateway.config.aliases import apply_aliases
 from gateway.config.places import Place, block_of, plain
 from gateway.config.report import Report
@@ -59,6 +60,33 @@ def test_a_single_key_may_be_a_block_of_its_own(load, index):
     index.add("ratelimit")
     (limiter,) = load.rule("rateLimit: {requestsPerSecond: 5, burst: 10}").limiters
     assert (limiter.config.rate, limiter.config.burst) == (5, 10)
+
+
+def test_keys_that_are_refused_say_why(load, index):
+    class Stamp(Config):
+        ink: str = "black"
+
+    stamp = PolicyRegistration(
+        name="stamp",
+        build=print,
+        config=Stamp,
+        path="stamp",
+        rule_key="stamp",
+        refused={
+            "paper.weight": "any paper will do; remove it",
+            "gateway.router.rules[].stamp.ink": "one ink is for all rules; write it in gateway.stamp",
+        },
+    )
+    index.install("acme", stamp)
+    (policy,) = load(load.one_rule + "  stamp: {ink: red}\n").rules[0].policies
+    assert policy.config.ink == "red"
+    assert load.problems(
+        load.one_rule + "        stamp: {ink: red, paper: {weight: 1}}\n  stamp: {paper: {weight: 80}}\n"
+    ) == [
+        "gateway.yaml:11:17: gateway.router.rules[0].stamp.ink: one ink is for all rules; write it in gateway.stamp",
+        "gateway.yaml:11:35: gateway.router.rules[0].stamp.paper.weight: any paper will do; remove it",
+        "gateway.yaml:12:19: gateway.stamp.paper.weight: any paper will do; remove it",
+    ]
 
 
 def test_the_original_gateways_rules(load):

@@ -58,7 +58,8 @@ def test_conflicting_rules_are_both_named(load):
     assert problem.endswith("; the other stands at gateway.yaml:9:9")
 
 
-def test_everything_a_rule_matches(load):
+def test_everything_a_rule_matches(load, index):
+    index.add("websocket")
     matches = load.rule(
         """\
         methods: [get, WebSocket]
@@ -176,12 +177,29 @@ def test_stripping_nothing_is_a_warning(load):
         ("allowUpgrade: false", set()),
         ("allowUpgrade: [H2C, WebSocket]", {"h2c", "websocket"}),
         ("methods: [WEBSOCKET]", {"websocket"}),
+        ("protocol: websocket", {"websocket"}),
+        ("protocol: websocket\nallowUpgrade: false", set()),
+        ("protocol: sse", set()),
         ("methods: [SSE]", set()),
         ("methods: [WEBSOCKET]\nallowUpgrade: false", set()),
     ],
 )
-def test_upgrades_that_are_allowed(load, keys, allowed):
+def test_upgrades_that_are_allowed(load, index, keys, allowed):
+    index.add("websocket", "sse")
     assert load.rule(keys).route.allow_upgrade == allowed
+
+
+def test_a_pseudo_method_whose_plugin_is_missing(load):
+    """As a method it would match no request ever."""
+    (problem,) = load.problems(load.one_rule + "        methods: [GET, websocket]\n")
+    assert problem == (
+        "gateway.yaml:11:18: gateway.router.rules[0].methods: no installed plugin provides the pseudo method "
+        "'WEBSOCKET'; it ships in gateway-websocket:  pip install 'gateway[websocket]'"
+    )
+
+
+def test_other_methods_are_nobodys(load):
+    assert load.rule("methods: [PURGE]").matches.methods == {"PURGE"}
 
 
 def test_a_route_as_policies_see_it(load):

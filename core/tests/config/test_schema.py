@@ -24,7 +24,8 @@ def test_it_knows_the_blocks_of_the_core_and_of_plugins(schema):
     assert gateway["workers"]["description"].startswith("How many processes serve")
     assert gateway["frontend"]["properties"]["http"]["properties"]["port"]["maximum"] == 65535
     assert gateway["auth"]["properties"]["jwt"]["properties"]["secret"]["anyOf"][0]["writeOnly"] is True
-    assert set(gateway["cors"]["properties"]) == {"allowedOrigins", "maxAge", "enabled", "mode", "onError"}
+    reserved = {"enabled", "latencyBudget", "mode", "onError", "quarantine"}
+    assert set(gateway["cors"]["properties"]) == {"allowedOrigins", "maxAge", *reserved}
     assert set(gateway["health"]["properties"]) == {"enabled"}
     assert set(gateway["sessionAffinity"]["properties"]) == {"cookieName"}
     assert gateway["cors"]["additionalProperties"] is False

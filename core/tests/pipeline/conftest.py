@@ -74,6 +74,7 @@ class Gateway:
         exchange.start(compiled)
         for _ in range(50):
             if exchange.response is not None:
+                await asyncio.sleep(0)  # observers are told at the end of the turn
                 return exchange
             await asyncio.sleep(0)
         raise AssertionError("no answer")

@@ -183,6 +183,12 @@ def test_a_header_of_any_length_makes_a_short_key():
     assert whose("header:x", x="a" * 60_000) == long
 
 
+def test_a_subject_of_any_length_makes_a_short_key_too():
+    long = whose("principal", principal=Principal(subject="a" * 60_000, provider="jwt"))
+    assert len(long) < 100
+    assert long != whose("principal", principal=Principal(subject="a" * 59_999, provider="jwt"))
+
+
 def test_an_unknown_key_is_refused():
     with pytest.raises(ValueError, match="not a limit key"):
         key_function("ip")

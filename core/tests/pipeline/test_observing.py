@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Any, cast
 
 import pytest
 
-from gateway import Stage
+from gateway import Exchange, Request, Stage
+from gateway.pipeline.observing import MAX_UNTOLD, Observers
 
 pytestmark = pytest.mark.anyio
 
@@ -16,9 +19,6 @@ class Finished:
 
     def exchange_finished(self, exchange):
         pass
-
-    def attempt_finished(self, exchange, attempt):
-        raise AssertionError
 
 
 class Watching(Finished):
@@ -101,3 +101,64 @@ async def test_an_observer_that_fails_at_the_beginning_does_not_reach_the_exchan
         assert exchange.response.status == 200
     (record,) = caplog.records
     assert record.getMessage() == "plugin 'culprit' failed in the observer Failing: RuntimeError: boom"
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.finished: list[Any] = []
+
+    def exchange_finished(self, exchange):
+        self.finished.append(exchange)
+
+
+def an_exchange() -> Any:
+    return Exchange(Request("GET", "/"), cast("Any", None))
+
+
+async def test_what_finishes_in_one_turn_is_told_together_at_its_end():
+    first, second = Counting(), Counting()
+    observers = Observers([first, second], lambda traceback: None)
+    exchanges = [an_exchange() for _ in range(3)]
+    for exchange in exchanges:
+        observers.exchange_finished(exchange)
+    assert first.finished == []
+    await asyncio.sleep(0)
+    assert first.finished == second.finished == exchanges
+
+
+async def test_no_more_than_some_exchanges_wait_to_be_told():
+    counting = Counting()
+    observers = Observers([counting], lambda traceback: None)
+    for _ in range(MAX_UNTOLD + 1):
+        observers.exchange_finished(an_exchange())
+    assert len(counting.finished) == MAX_UNTOLD
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(counting.finished) == MAX_UNTOLD + 1
+
+
+async def test_who_gives_the_observers_up_when_all_is_finished_comes_too_late_for_none(gateway):
+    order: list[str] = []
+
+    class Telling:
+        def exchange_finished(self, exchange):
+            order.append("told")
+
+    compiled = gateway.compile(observers=[Telling()])
+    compiled._on_finish = lambda: asyncio.get_running_loop().call_soon(order.append, "given up")
+    await gateway.ask(compiled=compiled)
+    await asyncio.sleep(0)
+    assert order == ["told", "given up"]
+
+
+def test_attempts_are_told_to_those_who_want_to_know():
+    class OfAttempts(Counting):
+        def attempt_finished(self, exchange, attempt):
+            self.finished.append(attempt)
+
+    counting, of_attempts = Counting(), OfAttempts()
+    assert not Observers([counting], lambda traceback: None).wants_attempts
+    observers = Observers([counting, of_attempts], lambda traceback: None)
+    assert observers.wants_attempts
+    observers.attempt_finished(an_exchange(), cast("Any", "attempt"))
+    assert (counting.finished, of_attempts.finished) == ([], ["attempt"])

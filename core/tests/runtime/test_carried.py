@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import textwrap
 
 import pytest
@@ -93,3 +94,72 @@ async def test_a_carried_adapter_without_its_carrier_refuses_the_start(gateway_f
     configuration = {"plugins": {"port": {}}, "frontend": {"http": {"enabled": False}}}
     with pytest.raises(ConfigurationError, match="the adapter 'port' needs the adapter 'http', which is off"):
         await gateway_factory(configuration, upstream=upstream, plugin_files=shout)
+
+
+TAKING = """
+import asyncio
+from gateway import AdapterRegistration, hookimpl
+
+class Echo(asyncio.Protocol):
+    deadline_s = float("inf")
+    def __init__(self, handover):
+        self.handover = handover
+        handover.transport.set_protocol(self)
+    def data_received(self, data):
+        self.handover.transport.write(data.upper())
+    def connection_lost(self, exc):
+        self.handover.forget(self)
+    def deadline_passed(self): pass
+    def drain(self): self.close()
+    def close(self): self.handover.transport.abort()
+
+class Taking:
+    def over(self, carrier):
+        return self
+    def take(self, handover):
+        return Echo(handover)
+    def listeners(self): return []
+    def connection(self, listener): raise NotImplementedError
+    def drain(self): pass
+    def connections(self): return 0
+    def close(self): pass
+
+def build(config, context): return Taking()
+
+@hookimpl
+def gateway_register_protocols():
+    return [AdapterRegistration(name="echo", build=build, over="http", alpn=("echo",), opening=b"HELLO ")]
+"""
+
+
+@pytest.fixture
+def echo(tmp_path):
+    path = tmp_path / "echo.py"
+    path.write_text(textwrap.dedent(TAKING))
+    return [path]
+
+
+async def test_a_carried_adapter_takes_over_what_begins_as_its_own(gateway_factory, upstream, echo):
+    gateway = await gateway_factory({"plugins": {"echo": {}}}, upstream=upstream, plugin_files=echo)
+    host, port = gateway.gateway.addresses[0]
+    reader, writer = await asyncio.open_connection(host, port)
+    for piece in (b"HEL", b"LO ", b"you"):
+        writer.write(piece)
+        await asyncio.sleep(0.01)
+    assert await reader.readexactly(9) == b"HELLO YOU"
+    (http, *_) = gateway.gateway.plane._adapters()
+    assert http.connections() == 1
+    assert (await gateway.ask("GET", "/")).status == 200  # others are not concerned
+    writer.close()
+    await gateway.eventually(lambda: not http.connections())
+
+
+async def test_a_connection_that_was_taken_over_ends_with_the_gateway(gateway_factory, upstream, echo):
+    gateway = await gateway_factory({"plugins": {"echo": {}}}, upstream=upstream, plugin_files=echo)
+    reader, writer = await asyncio.open_connection(*gateway.gateway.addresses[0])
+    writer.write(b"HELLO you")
+    assert await reader.readexactly(9) == b"HELLO YOU"
+    (http, *_) = gateway.gateway.plane._adapters()
+    http.drain()
+    assert await reader.read() == b""
+    writer.close()

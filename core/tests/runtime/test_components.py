@@ -213,7 +213,7 @@ async def test_its_background_work_runs_while_it_is_entered(store):
     assert notes == []
     component.uses += 1
     await component.enter()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
     assert notes == ["begun"]
     await store.release(component)
     assert notes == ["begun", "ended"]

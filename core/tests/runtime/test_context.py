@@ -86,7 +86,7 @@ async def test_background_work_begins_when_the_component_is_entered(surroundings
     assert early.state == "not begun"
     made.start_background()
     made.background.start("more", late)
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
     assert (early.state, late.state) == ("running", "running")
     assert [report.name for report in surroundings.supervisor.reports()] == [
         "policy cache: more",

@@ -46,6 +46,9 @@ class Plane:
     async def workers(self) -> list[dict[str, object]]:
         return [{"worker": 1}]
 
+    async def metrics(self) -> list[Any]:
+        return []
+
 
 class Options:
     """Loads whatever the test puts there."""
@@ -404,7 +407,7 @@ async def test_a_checker_begins_when_its_configuration_is_in_force(control, opti
     assert not any(event.startswith("monitor") for event in kit.events)
     plane.refuses = None
     await control.start(options.load())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
     assert any(event.startswith("monitor") for event in kit.events)
 
 

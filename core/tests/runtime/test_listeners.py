@@ -229,16 +229,21 @@ async def test_sockets_may_come_from_elsewhere():
         await asyncio.sleep(0.01)
 
 
-async def test_a_listener_that_cannot_be_served_closes_its_socket(listeners):
+async def test_a_listener_that_cannot_be_served_closes_its_socket(listeners, monkeypatch):
     opened: list[socket.socket] = []
 
     async def obtain(address: tuple[str, int], backlog: int) -> socket.socket:
         opened.append(bind(address))
         return opened[0]
 
-    nonsense: Any = True
-    with pytest.raises(TypeError):
-        await Listeners(obtain).prepare([(Adapter("one"), Listener(host="127.0.0.1", port=0, tls=nonsense))])  # type: ignore[list-item]  # the part of an adapter that is asked for
+    async def create_server(*arguments: object, **options: object) -> None:
+        raise OSError
+
+    refusing = type("Loop", (), {"create_server": staticmethod(create_server)})
+    monkeypatch.setattr("gateway.runtime.listeners.asyncio.get_running_loop", refusing)
+    with pytest.raises(OSError):  # noqa: PT011 - the one from above
+        await Listeners(obtain).prepare([(Adapter("one"), ANY)])  # type: ignore[list-item]  # the part of an adapter that is asked for
+    monkeypatch.undo()
     assert opened[0].fileno() == -1
 
 

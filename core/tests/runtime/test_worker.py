@@ -16,6 +16,7 @@ from gateway.logs import configure_logging
 from gateway.runtime.channel import Channel, ChannelClosed, Handed
 from gateway.runtime.listeners import bind
 from gateway.runtime.worker import Worker, log_as
+from gateway.services import Change
 
 if TYPE_CHECKING:
     from gateway.interfaces import AdminRequest
@@ -27,6 +28,8 @@ class Options:
     """Loads what the test's plugin makes of a text, as ``RunOptions`` does of a file."""
 
     kit: Any = None
+    sourced: Any = ()
+    base = ""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -83,7 +86,9 @@ class Control:
         return listening.getsockname()
 
 
-SERVICES: dict[str, Any] = {"s": ((Endpoint(address="192.0.2.1", port=1),), {})}
+PACKED: Any = ("http", "192.0.2.1", 1, "", 1, True, {})
+SERVICES: dict[str, Any] = {"s": (Change((PACKED,)), {})}
+GONE = Change(gone=(("http", "192.0.2.1", 1),))
 
 
 @pytest.fixture
@@ -137,10 +142,10 @@ async def test_a_configuration_that_it_cannot_serve_is_refused(control, connect,
 async def test_instances_are_those_of_the_control_plane(control, connect):
     await control.serve()
     client = await connect(control.address)
-    control.channel.tell("services", {"s": ((), frozenset())})
+    control.channel.tell("change", "s", GONE)
     await asyncio.sleep(0.01)
     assert (await client.ask()).startswith("503 ")
-    control.channel.tell("services", SERVICES)
+    control.channel.tell("change", "s", Change((PACKED,)))
     await asyncio.sleep(0.01)
     assert (await client.ask()).startswith("200 ")
 
@@ -148,7 +153,7 @@ async def test_instances_are_those_of_the_control_plane(control, connect):
 async def test_news_of_services_that_come_while_it_prepares_are_not_overwritten(control, connect):
     loading = asyncio.ensure_future(control.channel.call("prepare", Options(""), SERVICES))
     await asyncio.sleep(0)
-    control.channel.tell("services", {"s": ((), frozenset())})
+    control.channel.tell("change", "s", GONE)
     await loading
     await control.channel.call("commit")
     client = await connect(control.address)

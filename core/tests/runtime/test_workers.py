@@ -7,7 +7,7 @@ import logging
 import socket
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +21,9 @@ from gateway.runtime.options import RunOptions
 from gateway.runtime.supervision import WorkReport
 from gateway.runtime.workers import WorkerPool, worker_count
 
+if TYPE_CHECKING:
+    from gateway.services import Change
+
 pytestmark = pytest.mark.anyio
 
 ADDRESS = ("127.0.0.1", 0)
@@ -32,6 +35,8 @@ class Configuration:
     def __init__(self, text: str) -> None:
         self.path = Path("gateway.yaml")
         self.text = text
+        self.sourced: tuple[Any, ...] = ()
+        self.id = text
 
 
 class Process:
@@ -47,13 +52,13 @@ class Process:
         self.script = script
         self.served: list[str] = []
         self.prepared = ""
-        self.services: dict[str, Any] = {}
+        self.ports: dict[str, set[int]] = {}
         self.marks: list[Any] = []
         self.drained: list[float] = []
         self.sockets: dict[Any, socket.socket] = {}
         handlers = {
             name: getattr(self, f"_{name}")
-            for name in ("prepare", "commit", "discard", "services", "marks", "drain", "report")
+            for name in ("prepare", "commit", "discard", "change", "marks", "drain", "report")
         }
         self.channel = Channel(end, handlers, lambda: None)
 
@@ -73,7 +78,7 @@ class Process:
             each.close()
 
     async def _prepare(self, options: RunOptions, services: dict[str, Any]) -> None:
-        self.services.update(services)
+        self.ports.update({name: {packed[2] for packed in change.put} for name, (change, _) in services.items()})
         await self.script.on("prepare", self)
         self.prepared = options.text or ""
         for address in self.script.addresses:
@@ -88,8 +93,10 @@ class Process:
     async def _discard(self) -> None:
         self.prepared = ""
 
-    async def _services(self, services: dict[str, Any]) -> None:
-        self.services.update(services)
+    async def _change(self, service: str, piece: Change) -> None:
+        ports = self.ports.setdefault(service, set())
+        ports |= {packed[2] for packed in piece.put}
+        ports -= {port for _, _, port in piece.gone}
 
     async def _marks(self, service: str, endpoint: Endpoint, marks: dict[str, Mark]) -> None:
         self.marks.append((service, endpoint.port, {source: mark.reason for source, mark in marks.items()}))
@@ -196,11 +203,14 @@ async def test_workers_share_a_port_that_the_system_chose(pool):
 async def test_what_changes_in_the_directory_is_told(pool, until):
     pool.directory.publish("static", {"orders": [Endpoint(address="192.0.2.1", port=1)]})
     await serve(pool, "one")
-    assert [len(each.services["orders"][0]) for each in pool.processes] == [1, 1]
+    assert [each.ports["orders"] for each in pool.processes] == [{1}, {1}]
     pool.directory.publish("static", {"orders": [Endpoint(address="192.0.2.1", port=1), Endpoint(address="b", port=2)]})
-    await until(lambda: [len(each.services["orders"][0]) for each in pool.processes] == [2, 2])
+    await until(lambda: [each.ports["orders"] for each in pool.processes] == [{1, 2}, {1, 2}])
+    pool.directory.publish("docker", {"orders": [Endpoint(address="c", port=port) for port in range(3, 3000)]})
+    pool.directory.publish("static", {})
+    await until(lambda: [each.ports["orders"] for each in pool.processes] == [set(range(3, 3000))] * 2)
     pool.directory.mark(pool.directory.instances("orders")[0], is_healthy=False, reason="500")
-    await until(lambda: [each.marks for each in pool.processes] == [[("orders", 1, {"somebody": "500"})]] * 2)
+    await until(lambda: [each.marks for each in pool.processes] == [[("orders", 3, {"somebody": "500"})]] * 2)
 
 
 async def test_what_one_worker_finds_out_every_worker_learns(pool, until):

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
+import pickle
+import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import Endpoint, Instance
-from gateway.services import ServiceDirectory
+from gateway.services import Change, ServiceDirectory
 
 
 def ports(instances) -> list[int]:
@@ -257,11 +261,12 @@ def test_a_word_about_one_instance_is_told_as_such(endpoint):
     told = []
     directory = ServiceDirectory(changed=lambda service, instance: told.append(instance))
     directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
-    one, two = directory.instances("orders")
+    _, two = directory.instances("orders")
     directory.mark(two, is_healthy=False, reason="")
     assert told == [None, two]
     copy = ServiceDirectory()
-    copy.take_over("orders", ((one.endpoint, two.endpoint), {}))
+    copy.take_over("orders", directory.service("orders").published())
+    copy.take_marks("orders", two.endpoint, {})
     copy.take_marks("orders", two.endpoint, directory.marks(two))
     copy.take_marks("orders", endpoint(9), directory.marks(two))
     assert ports(copy.service("orders").available) == [1]
@@ -305,8 +310,151 @@ def test_a_copy_is_what_the_original_is(directory, endpoint):
     copy.take_over("orders", directory.service("orders").published())
     assert ports(service.available) == [2, 4]
     assert service.available[0] is kept
-    copy.take_over("orders", ((), {}))
+    copy.take_over("orders", (Change(), {}))
     assert service.instances == ()
+
+
+def follow(copy, service, *, size=2):
+    """Follow a service as a worker does: over a channel, piece by piece."""
+    pieces = pickle.loads(pickle.dumps(list(service.change().pieces(size))))  # noqa: S301 - made here
+    assert [piece.is_last for piece in pieces] == [*[False] * (len(pieces) - 1), True]
+    copy.take_change(service.name, Change.of(pieces))
+
+
+def test_a_copy_follows_what_changed(endpoint):
+    copy = ServiceDirectory()
+    directory = ServiceDirectory(
+        changed=lambda service, instance: (
+            follow(copy, service)
+            if instance is None
+            else copy.take_marks(service.name, instance.endpoint, service.marks(instance))
+        )
+    )
+    ours, theirs = directory.service("orders"), copy.service("orders")
+    directory.publish("static", {"orders": [endpoint(port) for port in range(1, 8)]})
+    assert ports(theirs.instances) == ports(ours.instances)
+    kept = theirs.instances[1]
+    directory.mark(ours.instances[0], is_healthy=False, reason="")
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2, weight=4), endpoint(9)]})
+    assert {(each.endpoint.port, each.weight, each.is_healthy) for each in theirs.instances} == {
+        (1, 1, False),
+        (2, 4, True),
+        (9, 1, True),
+    }
+    assert kept in theirs.instances
+    directory.withdraw("static")
+    assert theirs.instances == ()
+    assert copy.services() == ["orders"]
+
+
+def test_only_what_changed_is_told(endpoint):
+    directory = ServiceDirectory(changed=lambda service, instance: None)
+    directory.publish("static", {"orders": [endpoint(port) for port in range(1, 100)]})
+    directory.publish("static", {"orders": [endpoint(port) for port in range(2, 101)]})
+    change = directory.service("orders").change()
+    assert [packed[2] for packed in change.put] == [100]
+    assert [port for _, _, port in change.gone] == [1]
+
+
+# Large services.
+
+
+def many(count: int, **options: Any) -> list[Any]:
+    return [Endpoint(address=f"10.0.{number >> 8}.{number & 255}", port=80, **options) for number in range(count)]
+
+
+@pytest.fixture
+async def longest_stall():
+    """Return how long the event loop was held up at most while something ran, in CPU time: of a busy machine little."""
+
+    async def measure(work):
+        task = asyncio.ensure_future(work)
+        longest_s, before_s = 0.0, time.thread_time()
+        while not task.done():
+            await asyncio.sleep(0)
+            now_s = time.thread_time()
+            longest_s, before_s = max(longest_s, now_s - before_s), now_s
+        await task
+        return longest_s
+
+    return measure
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("before", [{}, {"weight": 1}, {"weight": 2}])
+async def test_a_refresh_of_ten_thousand_instances_does_not_stall(longest_stall, before):
+    """The bound is 20 ms; here it is wide, because of the garbage collector and of machines that are slow."""
+    directory = ServiceDirectory()
+    service = directory.service("orders")
+    if before:
+        service.publish("static", many(10_000, **before))
+    endpoints = many(10_000)
+
+    async def refresh():
+        directory.publish("static", {"orders": endpoints})
+        await directory.settled()
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert await longest_stall(refresh()) < 0.06
+    finally:
+        gc.enable()
+    assert len(service.available) == 10_000
+    assert {instance.weight for instance in service.instances} == {1}
+
+
+@pytest.mark.anyio
+async def test_the_old_instances_serve_until_the_new_ones_are_there(endpoint):
+    directory = ServiceDirectory()
+    directory.publish("static", {"orders": [endpoint(1)]})
+    service = directory.service("orders")
+    directory.publish("static", {"orders": many(5000)})
+    assert ports(service.available) == [1]
+    # What comes after it is not overtaken, and not lost.
+    directory.publish("docker", {"orders": [endpoint(7)]})
+    directory.mark(service.instances[0], is_healthy=False, reason="gone already")
+    assert service.available == ()
+    await directory.settled()
+    assert len(service.available) == 5001
+
+
+@pytest.mark.anyio
+async def test_a_flood_of_snapshots_is_not_worked_through(endpoint):
+    """Only the first, which has begun, and the last."""
+    told = []
+    directory = ServiceDirectory(changed=lambda service, instance: told.append(len(service.instances)))
+    for count in range(2000, 2050):
+        directory.publish("static", {"orders": many(count)})
+        if count == 2000:
+            await asyncio.sleep(0)
+    await directory.settled()
+    assert told == [2000, 2049]
+
+
+@pytest.mark.anyio
+async def test_what_is_wrong_with_a_large_snapshot_stops_nothing_else(endpoint, caplog):
+    directory = ServiceDirectory()
+    rubbish: list[Any] = [*many(2000), "an address"]
+    directory.publish("broken", {"orders": rubbish})
+    directory.publish("static", {"users": [endpoint(1)]})
+    await directory.settled()
+    assert "what broken published could not be taken over" in caplog.text
+    assert ports(directory.instances("users")) == [1]
+
+
+@pytest.mark.anyio
+async def test_a_worker_is_told_of_marks_after_the_instance(endpoint):
+    copy, directory = ServiceDirectory(), ServiceDirectory()
+    endpoints = many(3000)
+    directory.publish("static", {"orders": endpoints})
+    await directory.settled()
+    marked = directory.instances("orders")[2999]
+    directory.mark(marked, is_healthy=False, reason="")
+    copy.take_change("orders", directory.service("orders").change())
+    copy.take_marks("orders", marked.endpoint, directory.marks(marked))
+    await copy.settled()
+    assert len(copy.service("orders").available) == 2999
 
 
 snapshots = st.lists(

@@ -49,8 +49,10 @@ _ALL = (
     BuiltIn("check", "Check a configuration without starting anything."),
     BuiltIn("routes", "List the rules as they are tried, or say which of them a request gets."),
     BuiltIn("explain", "Say what becomes of a request: its rule, its policies and their settings."),
+    BuiltIn("graph", "Show what the requests of a route go through, in order, and why."),
     BuiltIn("plugins", "List the installed plugins, what they offer and what of it is used."),
     BuiltIn("new-plugin", "Write a plugin to begin with: a distribution with its tests and checks."),
+    BuiltIn("check-plugin", "Say what is wrong with a plugin: its hooks, its code, and what it does when it is run."),
     BuiltIn("schema", "Print the JSON Schema of the configuration, for editors."),
 )
 

@@ -1,8 +1,7 @@
-"""What is in a configuration: its rules in the order they are tried, their pipelines, and where offers are used."""
+"""What is in a configuration: its rules in the order they are tried, and their pipelines."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +10,7 @@ from gateway.interfaces import Stage
 from gateway.routing import HeaderCondition, QueryCondition, RouteTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from gateway.config import Configuration, Configured, ConfiguredRule
     from gateway.errors import Problem
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Service",
     "Step",
-    "Use",
     "by_precedence",
     "condition_text",
     "conditions_text",
@@ -30,7 +28,6 @@ __all__ = [
     "problem_data",
     "rule_data",
     "services_of",
-    "uses_of",
 ]
 
 
@@ -224,57 +221,3 @@ def services_of(configuration: Configuration) -> list[Service]:
         if name := rule.route.service:
             services.setdefault(name, Service(name)).rules.append(rule.matches.id)
     return sorted(services.values(), key=lambda service: service.name)
-
-
-# Uses.
-
-
-@dataclass(slots=True)
-class Use:
-    """Where an offer is used.
-
-    Attributes:
-        where: Where the configurations stand that it is used with.
-        rules: The ids of the rules that use it.
-        is_gateway_wide: Whether it is on whatever the rule.
-    """
-
-    where: list[str] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
-    is_gateway_wide: bool = False
-
-
-def uses_of(configuration: Configuration) -> Mapping[int, Use]:
-    """Return where offers are used, by ``id`` of the registration; those that are off are missing."""
-    uses: defaultdict[int, Use] = defaultdict(Use)
-    for configured in _gateway_wide(configuration):
-        use = uses[id(configured.registration)]
-        use.is_gateway_wide = True
-        _add(use.where, configured.where)
-    for rule in configuration.rules:
-        for configured in _of_rule(rule):
-            use = uses[id(configured.registration)]
-            _add(use.where, configured.where)
-            _add(use.rules, rule.matches.id)
-    return uses
-
-
-def _gateway_wide(configuration: Configuration) -> Iterable[Configured]:
-    return (
-        *configuration.adapters,
-        *configuration.connectors,
-        *configuration.discovery,
-        *configuration.health_checkers,
-        *configuration.observers,
-        *configuration.admin_routes,
-        *configuration.edge_policies,
-    )
-
-
-def _of_rule(rule: ConfiguredRule) -> Sequence[Configured]:
-    return (*rule.policies, *rule.authenticators, *rule.limiters, rule.balancer)
-
-
-def _add(found: list[str], text: str) -> None:
-    if text not in found[-1:] and text not in found:
-        found.append(text)

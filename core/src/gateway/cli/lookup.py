@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.arguments import UsageError
 from gateway.cli.describe import condition_text
+from gateway.exchange import Request
 from gateway.headers import Headers
+from gateway.pluginhost import PseudoMethods
 from gateway.routing import MalformedPath, Miss, RouteEntry, RouteTable, normalise_path, parse_pattern
 from gateway.routing.precedence import precedence
 from gateway.runtime.compiling import ADMIN_PREFIX
@@ -39,14 +41,12 @@ class Asked:
     query: str
     headers: Headers
 
-    @property
-    def routed_method(self) -> str:
-        """The method as rules may name it: ``WEBSOCKET`` and ``SSE`` stand for a GET that asks for one."""
-        if self.method != "GET":
-            return self.method
-        if (self.headers.get("upgrade") or "").lower() == "websocket":
-            return "WEBSOCKET"
-        return "SSE" if "text/event-stream" in (self.headers.get("accept") or "") else "GET"
+    def as_request(self) -> Request:
+        """Return it as plugins would see it."""
+        upgrade = (self.headers.get("upgrade") or "").lower() or None
+        return Request(
+            self.method, self.raw_path, query=self.query, headers=self.headers, host=self.host, upgrade=upgrade
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,8 @@ class Found:
         path: The path in canonical form; ``None`` if it has none.
         rule: The rule, if there is one.
         is_own: Whether the gateway answers by itself, before it looks at any rule.
+        method: The method as rules may name it.
+        pseudo_methods: The pseudo methods that rules name.
         params: The captured parameters.
         status: What is answered where no rule matches: 400, 404 or 405; 0 if one does.
         reason: Why.
@@ -66,6 +68,8 @@ class Found:
     path: str | None
     rule: ConfiguredRule | None = None
     is_own: bool = False
+    method: str = ""
+    pseudo_methods: frozenset[str] = frozenset()
     params: Mapping[str, str] = field(default_factory=dict)
     status: int = 0
     reason: str = ""
@@ -148,19 +152,27 @@ def find_rule(asked: Asked, configuration: Configuration) -> Found:
         return Found(path=None, status=400, reason=f"the path is malformed: {error}")
     if f"{path}/".startswith(f"{ADMIN_PREFIX}/"):
         return Found(path=path, is_own=True, reason=f"everything below {ADMIN_PREFIX} is the gateway's own")
-    table = RouteTable([rule.entry(rule) for rule in configuration.rules])
-    found = table.match(asked.routed_method, asked.host, path, asked.query, asked.headers)
-    if not isinstance(found, Miss):
-        rule, params = found
-        return Found(path=path, rule=rule, params=params)
-    if found.allowed:
-        return Found(path=path, status=405, reason="no rule is for this method", allowed=found.allowed)
-    return Found(path=path, status=404, reason="no rule matches")
+    entries = [rule.entry(rule) for rule in configuration.rules]
+    named = {method for entry in entries for method in entry.methods or ()}
+    pseudo_methods = PseudoMethods(configuration.host, named)
+    try:
+        method = pseudo_methods.method_of(asked.as_request())
+    except Exception as error:  # noqa: BLE001 - whatever a plugin's function raises
+        return Found(path=path, method=asked.method, status=500, reason=f"a plugin's pseudo method raised {error!r}")
+    table = RouteTable(entries, pseudo_methods=pseudo_methods.names)
+    match = table.match(method, asked.host, path, asked.query, asked.headers)
+    found = Found(path=path, method=method, pseudo_methods=pseudo_methods.names)
+    if not isinstance(match, Miss):
+        rule, params = match
+        return replace(found, rule=rule, params=params)
+    if match.allowed:
+        return replace(found, status=405, reason="no rule is for this method", allowed=match.allowed)
+    return replace(found, status=404, reason="no rule matches")
 
 
 def verdicts(asked: Asked, found: Found, rules: Sequence[ConfiguredRule]) -> list[Verdict]:
     """Return what each of the rules has to do with a request whose path is well-formed."""
-    request = _Request(asked, found.path or "/")
+    request = _Request(asked, found)
     return [_verdict(rule, request, found.rule) for rule in rules]
 
 
@@ -183,9 +195,9 @@ _TIE = "equal otherwise, it names the method itself or its id sorts first"
 class _Request:
     """Tries a request on parts of rules; a table of its own matches each part, so that it means what it means there."""
 
-    def __init__(self, asked: Asked, path: str) -> None:
+    def __init__(self, asked: Asked, found: Found) -> None:
         self._asked = asked
-        self._path = path
+        self._found = found
 
     def has_path(self, entry: RouteEntry[int]) -> bool:
         """Say whether the path is one of the rule's."""
@@ -218,6 +230,7 @@ class _Request:
 
     def _matches(self, entry: RouteEntry[None]) -> bool:
         asked = self._asked
-        table = RouteTable([entry])
-        found = table.match(asked.routed_method, asked.host, self._path, asked.query, asked.headers)
-        return not isinstance(found, Miss)
+        table = RouteTable([entry], pseudo_methods=self._found.pseudo_methods)
+        path = self._found.path or "/"
+        match = table.match(self._found.method, asked.host, path, asked.query, asked.headers)
+        return not isinstance(match, Miss)

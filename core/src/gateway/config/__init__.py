@@ -4,6 +4,7 @@
   problem.
 - ``Configured`` is an offer of a plugin that is on, with its effective configuration; ``ConfiguredRule`` is a rule with
   everything that is on for it; ``RouteAuth`` says who may use its route.
+- ``add_rules`` puts rules of route sources behind those of the file.
 - ``configuration_schema`` describes the file for editors.
 
 On the way: ``places`` (data that know their line), ``source`` and ``expand`` (the file), ``environment`` and ``layers``
@@ -13,9 +14,9 @@ On the way: ``places`` (data that know their line), ``source`` and ``expand`` (t
 from __future__ import annotations
 
 from gateway.config.access import RouteAuth
-from gateway.config.load import DEFAULT_PATHS, load_configuration
+from gateway.config.load import DEFAULT_PATHS, add_rules, load_configuration
 from gateway.config.model import GatewayConfig, RuleConfig
-from gateway.config.result import Configuration, Configured, ConfiguredRule
+from gateway.config.result import Configuration, Configured, ConfiguredRule, SourcedRules, Verdict
 from gateway.config.schema import configuration_schema
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "GatewayConfig",
     "RouteAuth",
     "RuleConfig",
+    "SourcedRules",
+    "Verdict",
+    "add_rules",
     "configuration_schema",
     "load_configuration",
 ]

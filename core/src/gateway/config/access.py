@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.routing import Pattern
 
-__all__ = ["AccessError", "RouteAuth", "Wish", "decide", "parse_skip_path"]
+__all__ = ["AccessError", "RouteAuth", "Wish", "covers", "decide", "parse_skip_path"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +96,9 @@ def decide(
     if wish.required is False and wish.asks:
         raise AccessError("authRequired is false, but scopes or authenticators are named; remove one or the other")
     is_required = is_required or bool(scopes)
-    touched = {path: _covers(path, pattern) for path in skip_paths}
-    for path, covers in touched.items():
-        if covers and wish.asks:
+    touched = {path: covers(path, pattern) for path in skip_paths}
+    for path, is_whole in touched.items():
+        if is_whole and wish.asks:
             raise AccessError(
                 f"the rule asks for credentials, but gateway.auth.skipPaths has {path or '/'!r}; remove one of the two"
             )
@@ -108,7 +108,7 @@ def decide(
     return RouteAuth(
         required=is_required or wish.asks,
         scopes=scopes,
-        skip_paths=tuple(path for path, covers in touched.items() if covers is not None),
+        skip_paths=tuple(path for path, is_whole in touched.items() if is_whole is not None),
     )
 
 
@@ -129,7 +129,7 @@ def parse_skip_path(text: str) -> str:
         raise ValueError(f"{text!r} is not a path: {error}; write it as a request would have it") from error
 
 
-def _covers(path: str, pattern: Pattern) -> bool | None:
+def covers(path: str, pattern: Pattern) -> bool | None:
     """Say whether every path of a pattern is below ``path``, or only some may be; ``None`` if none is."""
     if not path:
         return True

@@ -3,6 +3,8 @@
 An alias maps an old key to a new one, both dotted and relative to the block it is about. One that begins with
 ``gateway.`` is about the whole configuration instead (``gateway.middleware.cors`` to ``gateway.cors``), one that begins
 with ``gateway.router.rules[].`` about every rule.
+
+Keys that are refused with a reason (``Registration.refused``) are named in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
     from gateway.config.report import Report
     from gateway.registrations import Registration
 
-__all__ = ["BALANCER_ALIASES", "RULE_ALIASES", "apply_aliases", "gateway_aliases", "local_aliases", "rule_aliases"]
+__all__ = [
+    "BALANCER_ALIASES",
+    "RULE_ALIASES",
+    "apply_aliases",
+    "gateway_aliases",
+    "local_aliases",
+    "refuse_keys",
+    "refused_in_rules",
+    "rule_aliases",
+]
 
 BALANCER_ALIASES: Mapping[str, str] = {"sticky": "sticky_session", "weighted": "weighted_round_robin"}
 """Values of ``loadBalance``."""
@@ -64,6 +75,27 @@ def apply_aliases(block: Block, aliases: Mapping[str, str], report: Report) -> B
             report.error(f"is another spelling of {new!r}, which is given too; remove one of them", key=place)
         else:
             block = assign(block, keys, value, place)
+    return block
+
+
+def refused_in_rules(registrations: Iterable[Registration]) -> dict[str, str]:
+    """Return the keys of a rule that registrations refuse there, each with the reason."""
+    return {
+        key.removeprefix(_RULE): reason
+        for registration in registrations
+        for key, reason in registration.refused.items()
+        if key.startswith(_RULE)
+    }
+
+
+def refuse_keys(block: Block, refused: Mapping[str, str], report: Report) -> Block:
+    """Return the block without the keys that are refused; each is reported with the reason."""
+    for key, reason in refused.items():
+        keys = key.split(".")
+        taken = _take(block, keys) if keys[0] in block else None
+        if taken is not None:
+            block, _, place = taken
+            report.error(reason, key=place)
     return block
 
 

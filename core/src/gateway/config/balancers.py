@@ -31,7 +31,6 @@ class Balancers:
         self._installed = [
             offer for offer in context.host.of_kind("balancer") if isinstance(offer, BalancerRegistration)
         ]
-        self._default_is_missing = False
 
     def for_rule(self, draft: Draft) -> Configured | None:
         """Return the balancer of a rule, or ``None`` if it is missing or wrong."""
@@ -52,14 +51,13 @@ class Balancers:
 
     def _report_missing(self, name: str, draft: Draft) -> None:
         place = draft.place("loadBalance")
-        if draft.rule.load_balance is None:
-            if self._default_is_missing:
-                return  # one rule is enough to say that the default is
-            self._default_is_missing = True
-            place = self._default_place or place
         installed = [offer.name for offer in self._installed]
         message = self._context.missing.offer("balancer", name, installed)
-        self._context.report.error(message, value=place)
+        if draft.rule.load_balance is None:
+            # One rule is enough to say that the default is missing.
+            self._context.report.error_once(message, value=self._default_place or place)
+        else:
+            self._context.report.error(message, value=place)
 
     def _warn_of_others(self, chosen: BalancerRegistration, draft: Draft) -> None:
         for other in self._installed:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from gateway.config.budgets import BUDGET_KEYS, BudgetConfig
 from gateway.config.model import GatewayConfig, RuleConfig
 from gateway.config.places import Block
 from gateway.config.shape import Shape
@@ -77,6 +78,7 @@ class Node:
         blocks = {key: child.shape for key, child in self.children.items()}
         if any(claim.config_key is None for claim in self.claims):
             blocks |= {"enabled": Shape(bool), "onError": Shape(str), "mode": Shape(str)}
+            blocks |= {key: Shape(BudgetConfig).below(key) for key in BUDGET_KEYS}
         core = Shape(self.core) if self.core is not None else Shape()
         blocks |= {key: core.below(key) for key in self.core_keys}
         blocks |= {key: Shape(entries=entry.shape) for key, entry in self.lists.items()}
@@ -101,6 +103,7 @@ def gateway_tree(host: PluginHost, report: Report) -> Node:
     root.children["router"].lists["rules"] = _rule_tree(host, report)
     for name in _CONTAINERS:
         root.children.setdefault(name, Node(is_container=True))
+    root.children["router"].children["sources"] = Node(is_container=True)
     for registration, plugin in registrations_of(host):
         _claim(root, place_of(registration), Claim(registration, plugin), report)
     return root

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.config.catalogue import OFFERS
 from gateway.config.suggest import did_you_mean
+from gateway.pluginhost import PSEUDO_METHOD
 from gateway.registrations import ConnectorRegistration, DiscoveryRegistration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.config.draft import Context, Draft
-    from gateway.config.places import Place
     from gateway.config.result import Configured
 
 __all__ = ["DEFAULT_TIMEOUT_S", "Destinations", "known_services"]
@@ -30,28 +31,31 @@ class Destinations:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._connectors: dict[str, list[Configured | None]] = {}
+        self._upgrades: dict[str, frozenset[str]] = {}
         for offer in context.host.of_kind("connector"):
             if isinstance(offer, ConnectorRegistration) and context.offers.is_on(offer):
-                self._connectors.setdefault(offer.protocol, []).append(context.offers.gateway_wide(offer))
+                for protocol in (offer.protocol, *offer.also):
+                    self._connectors.setdefault(protocol, []).append(context.offers.gateway_wide(offer))
+                    self._upgrades[protocol] = self._upgrades.get(protocol, frozenset()).union(offer.upgrades)
         self._discovery = [
             context.offers.gateway_wide(offer)
             for offer in context.host.of_kind("discovery provider")
             if isinstance(offer, DiscoveryRegistration) and context.offers.is_on(offer)
         ]
         self._services = known_services(self._discovery)
-        self._said: set[str] = set()
 
     def check_service(self, draft: Draft) -> None:
         """Report a service that no registry knows, or that is missing where nothing else answers."""
         name, report = draft.rule.service_name, self._context.report
         if not name:
             if not draft.overrides:
-                path = f"{draft.block.place.path}.serviceName"
-                report.error("the key is missing; write 'serviceName: ...' here", key=draft.block.place, path=path)
+                place = draft.block.place
+                path = place.below("serviceName").path
+                report.error("the key is missing; write 'serviceName: ...' here", key=place, path=path)
         elif not self._discovery:
             if not report.has_error_below("gateway.registry"):
                 message = "no registry is on that could know the service; add a block gateway.registry.static"
-                self._once(message, draft.place("serviceName"))
+                report.error_once(message, value=draft.place("serviceName"))
         elif self._services is not None and name not in self._services:
             remedy = did_you_mean(name, self._services)
             report.error(f"no registry knows the service {name!r}; {remedy}", value=draft.place("serviceName"))
@@ -62,7 +66,7 @@ class Destinations:
         if protocol in self._connectors or not draft.rule.service_name:
             return
         for offer in context.host.of_kind("connector"):
-            if isinstance(offer, ConnectorRegistration) and offer.protocol == protocol:
+            if isinstance(offer, ConnectorRegistration) and protocol in (offer.protocol, *offer.also):
                 message = f"the connector {offer.name!r} for the protocol {protocol!r} is off; turn it on"
                 break
         else:
@@ -70,7 +74,28 @@ class Destinations:
         if "protocol" in draft.block:
             context.report.error(message, value=draft.place("protocol"))
         else:
-            self._once(message, draft.block.place)
+            context.report.error_once(message, value=draft.block.place)
+
+    def check_methods(self, draft: Draft) -> None:
+        """Report pseudo methods whose plugin is not there: no request would ever have them."""
+        context = self._context
+        for method in draft.rule.methods or ():
+            if (PSEUDO_METHOD, method) in OFFERS and context.host.find(PSEUDO_METHOD, method) is None:
+                context.report.error(context.missing.offer(PSEUDO_METHOD, method, ()), value=draft.place("methods"))
+
+    def upgrades(self, draft: Draft) -> frozenset[str]:
+        """Return the protocols that clients may change to."""
+        allowed = draft.rule.allow_upgrade
+        if isinstance(allowed, bool):
+            return frozenset({"websocket"}) if allowed else frozenset()
+        if allowed is not None:
+            return frozenset(allowed)
+        implied = self._upgrades.get(draft.rule.protocol, frozenset())
+        for method in draft.rule.methods or ():
+            named = self._context.host.find(PSEUDO_METHOD, method)
+            if isinstance(named, ConnectorRegistration):
+                implied |= set(named.upgrades)
+        return implied
 
     def timeout_s(self, draft: Draft) -> float | None:
         """Return how long an instance may take; ``None`` has no limit."""
@@ -80,12 +105,6 @@ class Destinations:
             defaults = [getattr(config, "response_header_timeout", None) for config in configs]
             timeout_s = next((each for each in defaults if isinstance(each, int | float)), DEFAULT_TIMEOUT_S)
         return timeout_s or None
-
-    def _once(self, message: str, place: Place) -> None:
-        """Report what is the same for every rule at the first of them."""
-        if message not in self._said:
-            self._said.add(message)
-            self._context.report.error(message, value=place)
 
 
 def known_services(discovery: Sequence[Configured | None]) -> frozenset[str] | None:

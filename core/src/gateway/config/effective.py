@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.config.aliases import apply_aliases, local_aliases
+from gateway.config.aliases import apply_aliases, local_aliases, refuse_keys
+from gateway.config.budgets import budget_of
 from gateway.config.claims import place_of, walk
 from gateway.config.fingerprint import fingerprint
 from gateway.config.merge import merge
@@ -143,6 +144,7 @@ class Offers:
             self._report.error("means nothing for a balancer, which loadBalance chooses", key=block.places["enabled"])
         on_error = self._on_error(registration, block)
         is_shadow = self._is_shadow(registration, block)
+        budget = budget_of(registration, block, self._report)
         own = block.copy()
         for key in RESERVED_KEYS:
             if key in own:
@@ -162,8 +164,10 @@ class Offers:
             where=block.place.at_key,
             on_error=on_error,
             is_shadow=is_shadow,
+            budget=budget,
         )
-        return self._distinct.setdefault((id(registration), on_error, is_shadow, fingerprint(config)), configured)
+        identity = (id(registration), on_error, is_shadow, fingerprint(budget), fingerprint(config))
+        return self._distinct.setdefault(identity, configured)
 
     def _default(self, registration: Registration) -> Block:
         """Return the block of an offer that has none, as if it stood where it would."""
@@ -245,8 +249,8 @@ def blocks_of(claimed: Iterable[Claimed], report: Report) -> dict[int, tuple[Reg
         block = assign(Block(place) if block is None else block, config_key.split("."), value, place)
         found[id(registration)] = (registration, block)
     for key, (registration, block) in found.items():
-        if registration.aliases:
-            found[key] = (registration, apply_aliases(block, local_aliases(registration), report))
+        renamed = apply_aliases(block, local_aliases(registration), report) if registration.aliases else block
+        found[key] = (registration, refuse_keys(renamed, registration.refused, report))
     return found
 
 

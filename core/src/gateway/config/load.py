@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.access import parse_skip_path
-from gateway.config.aliases import apply_aliases, gateway_aliases, rule_aliases
+from gateway.config.aliases import apply_aliases, gateway_aliases, refused_in_rules, rule_aliases
 from gateway.config.authenticators import Authenticators
 from gateway.config.balancers import Balancers
 from gateway.config.claims import gateway_tree, place_of, registrations_of, rule_tree, split
@@ -26,6 +27,7 @@ from gateway.config.report import Report
 from gateway.config.result import Configuration
 from gateway.config.rules import RuleBuilder, RuleParts
 from gateway.config.source import file_text
+from gateway.config.sourced import Sourced, add_sourced_rules, build_admissions
 from gateway.config.suggest import did_you_mean
 from gateway.config.validation import validate
 from gateway.pluginhost import PluginHost
@@ -36,10 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from importlib.metadata import EntryPoint
 
-    from gateway.config.result import Configured, ConfiguredRule
+    from gateway.config.admission import Admission
+    from gateway.config.claims import Node
+    from gateway.config.result import Configured, ConfiguredRule, SourcedRules, Verdict
     from gateway.config.shape import Shape
 
-__all__ = ["DEFAULT_PATHS", "load_configuration"]
+__all__ = ["DEFAULT_PATHS", "add_rules", "load_configuration"]
 
 DEFAULT_PATHS = (Path("gateway.yaml"), Path("configs/gateway.yaml"))
 """Where a configuration file is looked for when none is named."""
@@ -85,7 +89,27 @@ def load_configuration(
     host = _discover(layers.before_plugins(gateway), path, plugin_files, entry_points, report)
     if written is None:
         gateway = zero_configuration(host, gateway.place)
-    return _Loader(path, text or "", host, layers, report).load(gateway)
+    return _Loader(path, text or "", host, report).load(gateway, layers)
+
+
+@collector_paused()
+def add_rules(configuration: Configuration, sourced: Sequence[SourcedRules]) -> Configuration:
+    """Return a configuration with rules of route sources behind its own.
+
+    Nothing is read again: file, environment and plugins are those that ``configuration`` was loaded from. What is wrong
+    with a rule of a source leaves out this rule; see ``Configuration.verdicts``.
+
+    Args:
+        configuration: As ``load_configuration`` returned it.
+        sourced: What the sources published; those of sources that are not on do not count.
+
+    Raises:
+        ConfigurationError: If it cannot be worked out any more.
+    """
+    if not any(each.rules for each in sourced):
+        return configuration
+    loader = _Loader(configuration.path, configuration.text, configuration.host, Report())
+    return dataclasses.replace(loader.load_again(configuration.data, sourced), id=configuration.id)
 
 
 def _discover(
@@ -121,26 +145,42 @@ def _discover(
 class _Loader:
     """Works out a configuration from what is written and what is installed."""
 
-    def __init__(self, path: Path | None, text: str, host: PluginHost, layers: Layers, report: Report) -> None:
+    def __init__(self, path: Path | None, text: str, host: PluginHost, report: Report) -> None:
         self._path = path
         self._text = text
         self._host = host
-        self._layers = layers
         self._report = report
         self._missing = Missing(host)
         self._registrations = [registration for registration, _ in registrations_of(host)]
 
-    def load(self, written: Block) -> Configuration:
+    def load(self, written: Block, layers: Layers) -> Configuration:
         """Return the configuration.
+
+        Args:
+            written: What is written below ``gateway``.
+            layers: What lies over it.
 
         Raises:
             ConfigurationError: If anything is wrong.
         """
         self._report.extend(self._host.problems)
         tree = gateway_tree(self._host, self._report)
-        shape = tree.shape
         gateway = apply_aliases(written, gateway_aliases(self._registrations), self._report)
-        gateway = self._layers.over(gateway, shape, self._missing)
+        return self._work_out(tree, layers.over(gateway, tree.shape, self._missing))
+
+    def load_again(self, gateway: Block, sourced: Sequence[SourcedRules]) -> Configuration:
+        """Return the configuration with rules of route sources.
+
+        Args:
+            gateway: What is in ``Configuration.data``.
+            sourced: What the sources published.
+
+        Raises:
+            ConfigurationError: If anything is wrong.
+        """
+        return self._work_out(gateway_tree(self._host, self._report), gateway, sourced)
+
+    def _work_out(self, tree: Node, gateway: Block, sourced: Sequence[SourcedRules] = ()) -> Configuration:
         core, claimed = split(tree, gateway, self._report, self._missing.block)
         config, rules = self._own(core)
         context = Context(
@@ -154,6 +194,7 @@ class _Loader:
         parts = RuleParts(
             tree=rule_tree(tree),
             aliases=rule_aliases(self._registrations),
+            refused=refused_in_rules(self._registrations),
             auth=config.auth,
             skip_paths=self._skip_paths(core),
             authenticators=Authenticators(context, config.auth, _block(core, "auth")),
@@ -161,8 +202,11 @@ class _Loader:
             balancers=Balancers(context, config.router.default_load_balance, _block(core, "router")),
             destinations=Destinations(context),
         )
-        built = self._rules(context, parts, rules)
-        return self._whole(context, config, parts, built, gateway, shape)
+        sources = self._on(context.offers, "route source")
+        self._check_sources(context.offers, sources)
+        built, verdicts = self._rules(context, parts, rules, build_admissions(sources, parts.aliases), sourced)
+        configuration = self._whole(context, config, parts, built, gateway, tree.shape)
+        return dataclasses.replace(configuration, route_sources=sources, verdicts=verdicts)
 
     def _own(self, core: Block) -> tuple[GatewayConfig, Items]:
         """Return the core's own part, and the rules apart from it."""
@@ -191,14 +235,26 @@ class _Loader:
             found.append(path)
         return found
 
-    def _rules(self, context: Context, parts: RuleParts, rules: Items) -> tuple[ConfiguredRule, ...]:
-        built = RuleBuilder(context, parts, rules).build_all()
+    def _rules(
+        self,
+        context: Context,
+        parts: RuleParts,
+        rules: Items,
+        admissions: Mapping[str, Admission],
+        sourced: Sequence[SourcedRules],
+    ) -> tuple[tuple[ConfiguredRule, ...], tuple[Verdict, ...]]:
+        for admission in admissions.values():
+            self._report.extend(admission.problems)
+        builder = RuleBuilder(context, parts, rules)
+        built = builder.build_all()
         if not rules:
             parts.authenticators.check_required()
+        # What is wrong with the rest would be found in every rule of every source, and nothing is served then.
+        found = Sourced() if self._report.errors else add_sourced_rules(builder, built, admissions, sourced)
         for registration in self._registrations:
             if registration.kind in PER_RULE_KINDS:
                 context.offers.check_unused(registration)
-        return built
+        return (*built, *found.rules), tuple(found.verdicts)
 
     def _whole(
         self,
@@ -227,6 +283,7 @@ class _Loader:
             health_checkers=on["health checker"],
             observers=on["observer"],
             admin_routes=on["admin route"],
+            route_sources=(),
             edge_policies=edge_policies,
             rules=rules,
             warnings=self._report.warnings,
@@ -239,6 +296,17 @@ class _Loader:
         registrations = [offer for offer in self._host.of_kind(kind) if isinstance(offer, Registration)]
         found = map(offers.gateway_wide, registrations)
         return tuple(configured for configured in found if configured is not None)
+
+    def _check_sources(self, offers: Offers, sources: Sequence[Configured]) -> None:
+        """Report sources that need a discovery provider which is off."""
+        for configured in sources:
+            over = configured.registration.over
+            provider = self._host.find("discovery provider", over) if over is not None else None
+            if over is None or (isinstance(provider, Registration) and offers.is_on(provider)):
+                continue
+            block = f"gateway.{'.'.join(place_of(provider))}" if isinstance(provider, Registration) else "a plugin"
+            message = f"reads its routes from the discovery provider {over!r}, which is off; add {block}"
+            self._report.error(message, where=configured.where, path=".".join(place_of(configured.registration)))
 
     def _check_adapters(self, offers: Offers) -> None:
         """Report that nothing would listen."""

@@ -76,15 +76,6 @@ class Matching:
         key = "stripPrefix" if isinstance(rule.strip_prefix, str) else "addPrefix"
         return self._try(key, lambda: build_rewrite(strip, rule.add_prefix))
 
-    def upgrades(self) -> frozenset[str]:
-        """Return the protocols that clients may change to."""
-        allowed = self._rule.allow_upgrade
-        if allowed is None:
-            allowed = self._rule.protocol == "websocket" or "WEBSOCKET" in (self._rule.methods or ())
-        if isinstance(allowed, bool):
-            return frozenset({"websocket"}) if allowed else frozenset()
-        return frozenset(allowed)
-
     def _hosts(self) -> tuple[str, ...] | None:
         named = [("host", self._rule.host)] if self._rule.host else []
         named += [("hosts", host) for host in self._rule.hosts]

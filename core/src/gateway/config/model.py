@@ -271,7 +271,8 @@ class RuleConfig(Config):
     hosts: Names = Field(default=(), description="The hosts it is for, if there are several.")
     methods: Annotated[Names, AfterValidator(_methods)] | None = Field(
         default=None,
-        description="The methods it is for; WEBSOCKET and SSE are GETs that ask for these. Without it all of them.",
+        description="The methods it is for, and uses of GET that plugins bring, such as WEBSOCKET and SSE. Without it "
+        "all of them.",
     )
     headers: dict[str, Any] | list[Any] | None = Field(default=None, description="What header fields must be like.")
     query_params: dict[str, Any] | list[Any] | None = Field(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigurationError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gateway.config.places import Place
 
@@ -16,32 +18,44 @@ __all__ = ["Report"]
 _Key = tuple[bool, str, int, int, str]
 
 
-class Report:
-    """Collects errors and warnings. The same one at the same place counts once."""
+@dataclass(slots=True)
+class _Notes:
+    """What was written down."""
 
-    def __init__(self) -> None:
-        self._errors: dict[str, tuple[_Key, Problem]] = {}
-        self._warnings: dict[str, tuple[_Key, Problem]] = {}
-        self._unset: set[Place] = set()
+    errors: dict[str, tuple[_Key, Problem]] = field(default_factory=dict)
+    warnings: dict[str, tuple[_Key, Problem]] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
+    unset: set[Place] = field(default_factory=set)
+
+
+class Report:
+    """Collects errors and warnings. The same one at the same place counts once.
+
+    Args:
+        notes: Where it writes; its own.
+    """
+
+    def __init__(self, notes: _Notes | None = None) -> None:
+        self._notes = notes or _Notes()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
         """The errors found so far, by place."""
-        return _by_place(self._errors.values())
+        return _by_place(self._notes.errors.values())
 
     @property
     def error_count(self) -> int:
         """How many errors were found so far."""
-        return len(self._errors)
+        return len(self._notes.errors)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """The warnings found so far, by place."""
-        return _by_place(self._warnings.values())
+        return _by_place(self._notes.warnings.values())
 
     def has_error_below(self, path: str) -> bool:
         """Say whether an error was found at a key or in the block below it."""
-        return any(f"{problem.path}.".startswith(f"{path}.") for _, problem in self._errors.values())
+        return any(f"{problem.path}.".startswith(f"{path}.") for _, problem in self._notes.errors.values())
 
     def error(
         self, message: str, *, key: Place | None = None, value: Place | None = None, path: str = "", where: str = ""
@@ -56,20 +70,38 @@ class Report:
             where: What the message begins with when it is about no entry.
         """
         if value is not None:
-            if value in self._unset:
+            if value in self._notes.unset:
                 return
             if value.variables:
-                self._unset.add(value)
-        _add(self._errors, message, key, value, path, where)
+                self._notes.unset.add(value)
+        _add(self._notes.errors, message, key, value, path, where)
 
     def warn(self, message: str, *, key: Place | None = None, where: str = "") -> None:
         """Write down a warning; see ``error``."""
-        _add(self._warnings, message, key, None, "", where)
+        _add(self._notes.warnings, message, key, None, "", where)
+
+    def error_once(self, message: str, *, value: Place) -> None:
+        """Write down an error that is the same for many entries at the first of them; see ``error``."""
+        if message not in self._notes.said:
+            self._notes.said.add(message)
+            self.error(message, value=value)
+
+    @contextmanager
+    def apart(self) -> Iterator[Report]:
+        """Keep what is written down meanwhile apart; it is in the report that this yields.
+
+        For parts that must not make the whole unusable: rules that somebody else than the operator wrote.
+        """
+        kept, self._notes = self._notes, _Notes()
+        try:
+            yield Report(self._notes)
+        finally:
+            self._notes = kept
 
     def extend(self, problems: Iterable[Problem], *, are_warnings: bool = False) -> None:
         """Take over problems that somebody else wrote down."""
         for problem in problems:
-            found = self._warnings if are_warnings else self._errors
+            found = self._notes.warnings if are_warnings else self._notes.errors
             found.setdefault(str(problem), ((True, problem.where, 0, 0, problem.path), problem))
 
     def raise_errors(self) -> None:
@@ -78,7 +110,7 @@ class Report:
         Raises:
             ConfigurationError: With every error, by place.
         """
-        if self._errors:
+        if self._notes.errors:
             raise ConfigurationError(self.errors)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from gateway.config.budgets import BudgetConfig
 from gateway.config.mask import mask
+from gateway.interfaces import SourcedRule
 from gateway.routing import RouteEntry
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.interfaces import Route
     from gateway.pluginhost import Plugin, PluginHost
 
-__all__ = ["Configuration", "Configured", "ConfiguredRule", "OnError"]
+__all__ = ["Configuration", "Configured", "ConfiguredRule", "OnError", "SourcedRules", "Verdict"]
 
 OnError = Literal["deny", "allow"]
 T = TypeVar("T")
@@ -40,6 +43,7 @@ class Configured:
         where: Where its block stands; of several equal ones the first.
         on_error: What happens to an exchange in which it fails.
         is_shadow: Whether it is only watched (``mode: shadow``).
+        budget: What a policy may take, and when it is put aside.
     """
 
     plugin: Plugin
@@ -48,6 +52,7 @@ class Configured:
     where: str
     on_error: OnError = "deny"
     is_shadow: bool = False
+    budget: BudgetConfig = dataclasses.field(default_factory=BudgetConfig)
 
     @property
     def name(self) -> str:
@@ -70,6 +75,7 @@ class ConfiguredRule:
         balancer: Chooses the instance.
         auth: Who may use the route.
         where: Where the rule stands.
+        source: The route source that found it; empty if it stands in the file.
     """
 
     rule: RuleConfig
@@ -82,6 +88,7 @@ class ConfiguredRule:
     balancer: Configured
     auth: RouteAuth
     where: str
+    source: str = ""
 
     def entry(self, target: T) -> RouteEntry[T]:
         """Return which requests the rule is for, leading to ``target``."""
@@ -96,6 +103,36 @@ class ConfiguredRule:
             query=entry.query,
             priority=entry.priority,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcedRules:
+    """All rules of one route source.
+
+    Attributes:
+        source: Its name.
+        rules: What it published, in the order that decides between them.
+    """
+
+    source: str
+    rules: tuple[SourcedRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """What loading made of a rule that a route source published.
+
+    Attributes:
+        source: The name of the source.
+        rule: As it was published.
+        block: As it is served, with the operator's defaults; ``None`` if it is left out.
+        problems: Why it is left out, in one line each.
+    """
+
+    source: str
+    rule: SourcedRule
+    block: Block | None = None
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,12 +150,15 @@ class Configuration:
         health_checkers: The health checkers that are on.
         observers: The observers that are on.
         admin_routes: The endpoints that are on.
+        route_sources: The route sources that are on, by name.
         edge_policies: The gateway-wide policies of the EDGE stage, for requests that no route matches, in pipeline
             order.
-        rules: In the order of the file.
+        rules: In the order of the file, then those of route sources.
         warnings: What is odd but does no harm.
         data: Everything under ``gateway``, after all layers.
         shape: What the models say of ``data``.
+        verdicts: What became of the rules of route sources, in their order.
+        id: Tells what was read apart from what is read another time; rules of route sources do not change it.
     """
 
     path: Path | None
@@ -131,16 +171,40 @@ class Configuration:
     health_checkers: tuple[Configured, ...]
     observers: tuple[Configured, ...]
     admin_routes: tuple[Configured, ...]
+    route_sources: tuple[Configured, ...]
     edge_policies: tuple[Configured, ...]
     rules: tuple[ConfiguredRule, ...]
     warnings: tuple[Problem, ...]
     data: Block = dataclasses.field(repr=False)
     shape: Shape = dataclasses.field(repr=False)
+    verdicts: tuple[Verdict, ...] = ()
+    id: str = dataclasses.field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def folder(self) -> Path:
         """What relative paths in the configuration are relative to."""
         return self.path.absolute().parent if self.path is not None else Path.cwd()
+
+    @property
+    def sourced(self) -> tuple[SourcedRules, ...]:
+        """The rules of route sources that are served, as they were published."""
+        accepted: dict[str, list[SourcedRule]] = {}
+        for verdict in self.verdicts:
+            if verdict.block is not None:
+                plain = SourcedRule(rule=dict(verdict.rule.rule), where=verdict.rule.where)
+                accepted.setdefault(verdict.source, []).append(plain)
+        return tuple(SourcedRules(source=source, rules=tuple(rules)) for source, rules in accepted.items())
+
+    @property
+    def raw_sourced(self) -> dict[str, list[dict[str, Any]]]:
+        """The rules that are served for each route source, like ``raw``."""
+        shape = self.shape.at(("router", "rules", 0))
+        found: dict[str, list[dict[str, Any]]] = {}
+        for verdict in self.verdicts:
+            if (block := verdict.block) is not None:
+                entry = {"where": block.place.source, "rule": mask(block, shape, block.place)}
+                found.setdefault(verdict.source, []).append(entry)
+        return found
 
     @property
     def raw(self) -> dict[str, Any]:

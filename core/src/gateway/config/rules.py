@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.config.access import AccessError, RouteAuth, Wish, decide
-from gateway.config.aliases import apply_aliases
+from gateway.config.aliases import apply_aliases, refuse_keys
 from gateway.config.claims import split
 from gateway.config.draft import Draft
 from gateway.config.effective import blocks_of
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.config.model import AuthConfig
     from gateway.config.pipeline import Pipeline
     from gateway.config.places import Items, Place, Value
+    from gateway.config.report import Report
     from gateway.routing import Pattern
 
 __all__ = ["RuleBuilder", "RuleParts"]
@@ -40,6 +41,7 @@ class RuleParts:
     Attributes:
         tree: Who reads what in a rule.
         aliases: Other spellings of a rule's keys.
+        refused: Keys that are refused in a rule, each with the reason.
         auth: The gateway's ``auth``.
         skip_paths: Its ``skipPaths``, parsed.
         authenticators: Chooses the authenticators.
@@ -50,6 +52,7 @@ class RuleParts:
 
     tree: Node
     aliases: Mapping[str, str]
+    refused: Mapping[str, str]
     auth: AuthConfig
     skip_paths: Sequence[str]
     authenticators: Authenticators
@@ -86,11 +89,38 @@ class RuleBuilder:
         report_conflicts(list(unique.values())[::-1], self._places, self._report)
         return rules
 
+    def build_apart(self, block: Block, position: int) -> tuple[ConfiguredRule | None, Report]:
+        """Return one further rule, or ``None`` if something is wrong with it, and what there is to say about it.
+
+        What is wrong with it is in that report only, and its id is not taken then.
+
+        Args:
+            block: The rule, with an id.
+            position: Its own, among all.
+        """
+        is_free = not self.has_id(str(block["id"]))
+        with self._report.apart() as report:
+            rule = self._build(position, block, block.place)
+        if rule is not None and not report.error_count:
+            return rule, report
+        if is_free:
+            self.free_id(str(block["id"]))
+        return None, report
+
+    def has_id(self, name: str) -> bool:
+        """Say whether a rule has this id already."""
+        return name in self._places
+
+    def free_id(self, name: str) -> None:
+        """Let other rules have the id of one that is left out after all."""
+        self._places.pop(name, None)
+
     def _build(self, position: int, value: Value, place: Place) -> ConfiguredRule | None:
         if not isinstance(value, Block):
             self._report.error(f"{plain(value)!r} is not a rule; write its keys, indented, such as 'path'", value=place)
             return None
         block = apply_aliases(value, self._parts.aliases, self._report)
+        block = refuse_keys(block, self._parts.refused, self._report)
         core, claimed = split(self._parts.tree, block, self._report, self._context.missing.rule_key)
         overrides = blocks_of(claimed, self._report)
         rule = validate(RuleConfig, core, self._report)
@@ -125,6 +155,7 @@ class RuleBuilder:
         balancer = parts.balancers.for_rule(draft)
         parts.destinations.check_service(draft)
         parts.destinations.check_protocol(draft)
+        parts.destinations.check_methods(draft)
         authenticators = parts.authenticators.for_rule(auth, draft) if auth is not None else ()
         entry = matching.entry(pattern, position) if pattern is not None else None
         if pattern is None or auth is None or entry is None or balancer is None:
@@ -151,7 +182,7 @@ class RuleBuilder:
             protocol=rule.protocol,
             timeout_s=self._parts.destinations.timeout_s(draft),
             preserve_host=rule.preserve_host,
-            allow_upgrade=matching.upgrades(),
+            allow_upgrade=self._parts.destinations.upgrades(draft),
             metadata=rule.metadata,
         )
 

@@ -33,6 +33,22 @@ _ON_ERROR: dict[str, Any] = {
         "description": "`shadow` decides and records what it would have done, and lets every request pass.",
     },
 }
+_BUDGET: dict[str, Any] = {
+    "latencyBudget": {
+        "type": ["number", "string"],
+        "description": "Seconds, or `5ms`, that this itself may take for a request; overruns are counted.",
+    },
+    "quarantine": {
+        "type": "object",
+        "description": "Leaves this out for a while when it keeps failing or overrunning.",
+        "properties": {
+            "failures": {"type": "integer", "minimum": 1, "default": 5, "description": "How many are too many."},
+            "within": {"type": ["number", "string"], "default": "60s", "description": "In which time."},
+            "for": {"type": ["number", "string"], "default": "5m", "description": "How long it is left out."},
+        },
+        "additionalProperties": False,
+    },
+}
 
 
 def configuration_schema(host: PluginHost) -> dict[str, Any]:
@@ -125,6 +141,8 @@ def _reserved(claim: Claim) -> dict[str, Any]:
     kind = claim.registration.kind
     if kind == "balancer":
         return {}
+    if kind == "policy":
+        return _ENABLED | _ON_ERROR | _BUDGET
     return _ENABLED | _ON_ERROR if kind in MAY_FAIL else _ENABLED
 
 

@@ -76,10 +76,35 @@ class AuthenticationPolicy:
             return next
 
         skips = self._skips
+        if skips is None and len(self._authenticators) == 1 and not self._is_shadow:
+            return self._by_one(next)
 
         async def authenticate(exchange: Exchange) -> Response:
             if skips is None or not skips(exchange.request.path):
                 await self._identify(exchange)
+            return await next(exchange)
+
+        return authenticate
+
+    def _by_one(self, next: Handler) -> Handler:  # noqa: A002 - as above
+        """Return the handler for what most routes have: one authenticator, asked on every path."""
+        (applied,) = self._authenticators
+        ask, conceal = applied.authenticator.authenticate, self._conceal
+
+        async def authenticate(exchange: Exchange) -> Response:
+            request = exchange.request
+            try:
+                principal = await ask(request)
+            except Unauthorized as error:
+                raise _challenged(error, applied.name, applied.challenge) from error
+            if type(principal) is not Principal:
+                principal = _checked(applied.name, principal)
+            if principal is not None:
+                exchange.principal = principal
+                for take_off in conceal:
+                    take_off(request)
+            elif self._is_required:
+                raise Unauthorized(challenge=self._challenge)
             return await next(exchange)
 
         return authenticate

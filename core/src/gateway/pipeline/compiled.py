@@ -133,10 +133,11 @@ class CompiledRoute:
         return self._containment.response(exchange, error)
 
     def finished(self, exchange: Exchange) -> None:
-        """Count the exchange as finished, and tell the observers."""
-        self._on_finish()
+        """Count the exchange as finished, and have the observers told."""
+        # First: when the last exchange is finished, a retired generation may give its observers up.
         if self._observers:
             self._observers.exchange_finished(exchange)
+        self._on_finish()
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.route.id}>"

@@ -57,19 +57,17 @@ class IdentityPolicy:
         own = self._own
 
         async def tell(exchange: Exchange) -> Response:
-            pairs = exchange.request.headers.pairs
-            for name, _ in pairs:
-                if name in own:
-                    # In place: a protocol plugin may hold the same list.
-                    pairs[:] = [pair for pair in pairs if pair[0] not in own]
-                    break
+            headers = exchange.request.headers
+            if headers.has_any(own):
+                # In place: a protocol plugin may hold the same list.
+                headers.pairs[:] = [pair for pair in headers.pairs if pair[0] not in own]
             principal = exchange.principal
             if principal is not None:
                 told = principal._told  # noqa: SLF001 - kept there for this policy
                 if told is None or told[0] is not self:
                     told = (self, tuple(self._fields(principal)))
                     object.__setattr__(principal, "_told", told)
-                pairs.extend(told[1])
+                headers.extend(told[1])
             return await next(exchange)
 
         return tell

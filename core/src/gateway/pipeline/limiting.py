@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, RateLimited
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.metrics import Metrics
     from gateway.pipeline.shadow import ShadowRecord
 
-__all__ = ["AppliedLimiter", "LimitPolicy", "key_function"]
+__all__ = ["AppliedLimiter", "LimitPolicy", "bounded_key", "key_function"]
 
 logger = logging.getLogger("gateway.pipeline")
 
@@ -94,6 +95,8 @@ class LimitPolicy:
         """Return the handler that limits; ``next`` itself where nothing does."""
         if not self._limiters:
             return next
+        if len(self._limiters) == 1 and not self._is_outer:
+            return self._by_one(next, route)
         prefix, may_be_told_already = f"{route.id}|", self._is_outer
         limiters = [
             (applied, self._asked.labels(route.id, applied.name), _Teller(applied)) for applied in self._limiters
@@ -120,16 +123,41 @@ class LimitPolicy:
             response = await next(exchange)
             if tightest is not None:
                 fields = tell.fields(tightest)
-                pairs = response.headers.pairs
-                if may_be_told_already and any(name == fields[0][0] for name, _ in pairs if fields):
+                if may_be_told_already and fields and response.headers.has_any(frozenset({fields[0][0]})):
                     return response
-                pairs += fields
+                response.headers.extend(fields)
+            return response
+
+        return limit
+
+    def _by_one(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - as above
+        """Return the handler for what most routes have: one limiter."""
+        (applied,) = self._limiters
+        prefix, key_of, acquire, cost = f"{route.id}|", applied.key, applied.limiter.acquire, applied.cost
+        asked, fields_of = self._asked.labels(route.id, applied.name), _Teller(applied).fields
+
+        async def limit(exchange: Exchange) -> Response:
+            asked.value += 1.0
+            try:
+                decision = await acquire(prefix + key_of(exchange), cost)
+            except Exception as error:  # noqa: BLE001 - raised again, unless it may pass
+                self._note_failure(exchange, applied, error)
+                return await next(exchange)
+            if not decision.is_allowed:
+                self._refuse(exchange, applied, decision, ())
+            response = await next(exchange)
+            if not applied.is_shadow:
+                response.headers.extend(fields_of(decision))
             return response
 
         return limit
 
     def _refuse(
-        self, exchange: Exchange, applied: AppliedLimiter, decision: Decision, taken: list[tuple[AppliedLimiter, str]]
+        self,
+        exchange: Exchange,
+        applied: AppliedLimiter,
+        decision: Decision,
+        taken: Sequence[tuple[AppliedLimiter, str]],
     ) -> None:
         """Refuse the request, unless the limiter is only watched."""
         error = RateLimited(decision.retry_after_s, headers=_Teller(applied).fields(decision), plugin=applied.name)
@@ -177,15 +205,19 @@ def key_function(key: str) -> Callable[[Exchange], str]:
     kind, _, name = key.partition(":")
     if kind == "header" and name:
         # Without the header the client's address counts: leaving it out must not be a way around the limit.
-        return lambda exchange: _bounded(exchange.request.headers.get(name)) or _client(exchange)
+        return lambda exchange: bounded_key(exchange.request.headers.get(name) or "") or _client(exchange)
     msg = f"{key!r} is not a limit key; use 'client', 'principal', 'route' or 'header:<name>'"
     raise ValueError(msg)
 
 
 def _client(exchange: Exchange) -> str:
-    client = exchange.request.client
-    if ":" not in client:
-        return client
+    client = exchange.request.origin.client
+    return _network(client) if ":" in client else client
+
+
+@lru_cache(4096)
+def _network(client: str) -> str:
+    """Return what stands for an IPv6 client; remembered, since finding it takes longer than the rest of a limit."""
     try:
         address = ipaddress.IPv6Address(client.partition("%")[0])
     except ValueError:
@@ -195,15 +227,16 @@ def _client(exchange: Exchange) -> str:
     return str(ipaddress.IPv6Network((address.packed, IPV6_PREFIX_BITS), strict=False).network_address)
 
 
-def _bounded(value: str | None) -> str | None:
-    if value is None or len(value) <= MAX_KEY_LENGTH:
+def bounded_key(value: str) -> str:
+    """Return what a client says as a part of a key: a digest of it, if it is long."""
+    if len(value) <= MAX_KEY_LENGTH:
         return value
-    return hashlib.sha256(value.encode("latin-1", "replace")).hexdigest()
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _principal(exchange: Exchange) -> str:
     principal = exchange.principal
-    return f"{principal.provider}:{principal.subject}" if principal is not None else _client(exchange)
+    return bounded_key(f"{principal.provider}:{principal.subject}") if principal is not None else _client(exchange)
 
 
 class _Teller:
@@ -218,7 +251,7 @@ class _Teller:
     def __init__(self, applied: AppliedLimiter) -> None:
         self._kind = applied.fields
         self._name = applied.name
-        self._begin = f'"{applied.name}";r='
+        self._begin = f'"{applied.name}";r='.encode()
         self._limit = -1
         self._window_s: float | None = None
 
@@ -229,19 +262,25 @@ class _Teller:
             return []
         if decision.limit != self._limit or decision.window_s != self._window_s:
             self._take_note(decision)
-        remaining = max(0, decision.remaining)
-        # max() takes its first argument over a NaN.
-        reset_s = math.ceil(min(max(0.0, decision.reset_s), MAX_RESET_S))
-        if kind == "ratelimit":
-            return [self._policy, (b"ratelimit", f"{self._begin}{remaining};t={reset_s}".encode())]
-        pairs = [
-            self._quota,
-            (b"x-ratelimit-remaining", str(remaining).encode()),
-            (b"x-ratelimit-reset", str(reset_s).encode()),
-        ]
+        remaining, reset_s = decision.remaining, decision.reset_s
+        left = b"%d" % remaining if remaining > 0 else b"0"
+        # What is no number passes no comparison.
+        reset = b"%d" % math.ceil(reset_s) if 0.0 < reset_s < MAX_RESET_S else self._extreme(reset_s)
         if kind == "both":
-            pairs += (self._policy, (b"ratelimit", f"{self._begin}{remaining};t={reset_s}".encode()))
-        return pairs
+            return [
+                self._quota,
+                (b"x-ratelimit-remaining", left),
+                (b"x-ratelimit-reset", reset),
+                self._policy,
+                (b"ratelimit", b"%b%b;t=%b" % (self._begin, left, reset)),
+            ]
+        if kind == "ratelimit":
+            return [self._policy, (b"ratelimit", b"%b%b;t=%b" % (self._begin, left, reset))]
+        return [self._quota, (b"x-ratelimit-remaining", left), (b"x-ratelimit-reset", reset)]
+
+    @staticmethod
+    def _extreme(reset_s: float) -> bytes:
+        return b"%d" % MAX_RESET_S if reset_s >= MAX_RESET_S else b"0"
 
     def _take_note(self, decision: Decision) -> None:
         # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -20,10 +21,15 @@ logger = logging.getLogger("gateway.pipeline")
 
 QUIET_S = 10.0
 """How long nothing more is said of an observer that fails: it usually fails for every exchange."""
+MAX_UNTOLD = 64
+"""Finished exchanges that wait for the end of a turn; more are told at once, since each holds its memory."""
 
 
 class Observers:
     """All observers, told one after the other. False if there are none.
+
+    Of finished exchanges they are told at the end of a turn of the event loop, all of one turn together: what an
+    observer needs is then in the processor's caches for each but the first.
 
     Args:
         observers: The observers.
@@ -38,6 +44,8 @@ class Observers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._observers = tuple(observers)
+        self._of_attempts = tuple(each for each in self._observers if hasattr(each, "attempt_finished"))
+        self._untold: list[Exchange] = []
         self._blame = blame
         self._clock = clock
         self._quiet_until_s: dict[int, float] = {}
@@ -71,16 +79,32 @@ class Observers:
         return handler
 
     def exchange_finished(self, exchange: Exchange) -> None:
-        """Tell that an exchange is finished."""
+        """Tell that an exchange is finished, at the end of this turn of the event loop."""
+        untold = self._untold
+        if not untold:
+            asyncio.get_running_loop().call_soon(self._tell)
+        untold.append(exchange)
+        if len(untold) >= MAX_UNTOLD:
+            self._tell()
+
+    def _tell(self) -> None:
+        finished, self._untold = self._untold, []
         for observer in self._observers:
-            try:
-                observer.exchange_finished(exchange)
-            except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
-                self._log(observer, error, exchange)
+            tell = observer.exchange_finished
+            for exchange in finished:
+                try:
+                    tell(exchange)
+                except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
+                    self._log(observer, error, exchange)
+
+    @property
+    def wants_attempts(self) -> bool:
+        """Whether somebody wants to be told about attempts."""
+        return bool(self._of_attempts)
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Tell about an attempt."""
-        for observer in self._observers:
+        for observer in self._of_attempts:
             try:
                 observer.attempt_finished(exchange, attempt)
             except Exception as error:  # noqa: BLE001 - as above

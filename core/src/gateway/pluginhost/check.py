@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import AliasChoices, BaseModel
 
-from gateway.registrations import LimitConfig, LimiterRegistration, Registration
+from gateway.registrations import (
+    LimitConfig,
+    LimiterRegistration,
+    Registration,
+    RouteSourceConfig,
+    RouteSourceRegistration,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PER_RULE_KINDS", "RESERVED_KEYS", "check_offers", "model_keys"]
 
-RESERVED_KEYS = ("enabled", "onError", "mode")
+RESERVED_KEYS = ("enabled", "onError", "mode", "latencyBudget", "quarantine")
 """Keys of every block that the core reads itself."""
 
 PER_RULE_KINDS = frozenset({"policy", "authenticator", "limiter", "balancer"})
@@ -67,11 +73,13 @@ def _check(offer: Offer) -> Iterator[str]:
 def _check_model(offer: Registration, model: type[BaseModel]) -> Iterator[str]:
     if model.model_config.get("extra") != "forbid":
         yield f"{model.__name__} lets unknown keys pass; extend gateway.Config, or set extra='forbid'"
-    taken = {*model_keys(model), *model.model_fields} & {*RESERVED_KEYS, "on_error"}
+    taken = {*model_keys(model), *model.model_fields} & {*RESERVED_KEYS, "on_error", "latency_budget"}
     for key in sorted(taken):
         yield f"{model.__name__} has a field {key!r}, which the core reads itself; give it another name"
     if isinstance(offer, LimiterRegistration) and not issubclass(model, LimitConfig):
         yield f"{model.__name__} must extend gateway.LimitConfig, of which the core reads 'key'"
+    if isinstance(offer, RouteSourceRegistration) and not issubclass(model, RouteSourceConfig):
+        yield f"{model.__name__} must extend gateway.RouteSourceConfig, of which the core reads 'allow'"
 
 
 def _check_places(offer: Registration, model: type[BaseModel]) -> Iterator[str]:

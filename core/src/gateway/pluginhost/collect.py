@@ -24,6 +24,7 @@ from gateway.registrations import (
     ObserverRegistration,
     PolicyRegistration,
     Registration,
+    RouteSourceRegistration,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ HOOKS: Mapping[str, tuple[type[Offer], ...]] = {
     "gateway_register_balancers": (BalancerRegistration,),
     "gateway_register_observers": (ObserverRegistration,),
     "gateway_register_discovery_providers": (DiscoveryRegistration,),
+    "gateway_register_route_sources": (RouteSourceRegistration,),
     "gateway_register_health_checkers": (HealthCheckerRegistration,),
     "gateway_register_admin_routes": (AdminRouteRegistration,),
     "gateway_register_commands": (CommandRegistration,),

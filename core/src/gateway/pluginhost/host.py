@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from gateway.pluginhost.discover import Candidate
     from gateway.pluginhost.plugin import Offer, Plugin
 
-__all__ = ["PluginHost"]
+__all__ = ["PSEUDO_METHOD", "PluginHost"]
+
+PSEUDO_METHOD = "pseudo method"
+"""As a kind, finds the connector that brings one; see ``ConnectorRegistration.pseudo_methods``."""
 
 
 class PluginHost:
@@ -86,7 +89,10 @@ class PluginHost:
         return cls(plugins, disabled=left_out, problems=problems)
 
     def find(self, kind: str, name: str) -> Offer | None:
-        """Return the offer of a kind and name, or ``None``; a balancer is found by its other names too."""
+        """Return the offer of a kind and name, or ``None``.
+
+        A balancer is found by its other names too, a connector by its pseudo methods (``PSEUDO_METHOD``).
+        """
         return self._offers.get((kind, name))
 
     def of_kind(self, kind: str) -> tuple[Offer, ...]:
@@ -133,8 +139,11 @@ def _names(offer: Offer) -> Iterator[tuple[str, str]]:
         for name in offer.other_names:
             yield offer.kind, name
     if isinstance(offer, ConnectorRegistration):
-        for scheme in offer.schemes:
-            yield f"connector for protocol {offer.protocol!r} and scheme", scheme
+        for method in offer.pseudo_methods:
+            yield PSEUDO_METHOD, method
+        for protocol, schemes in {**offer.also, offer.protocol: offer.schemes}.items():
+            for scheme in schemes:
+                yield f"connector for protocol {protocol!r} and scheme", scheme
 
 
 def _two_providers(what: str, first: Plugin, second: Plugin) -> Problem:

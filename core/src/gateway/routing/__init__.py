@@ -19,7 +19,7 @@ from gateway.routing.conditions import (
     parse_header_conditions,
     parse_query_conditions,
 )
-from gateway.routing.conflicts import RouteConflict, RouteConflicts, find_conflicts
+from gateway.routing.conflicts import RouteConflict, RouteConflicts, TakenRoutes, find_conflicts
 from gateway.routing.entry import RouteEntry
 from gateway.routing.hosts import normalise_host, parse_host
 from gateway.routing.path import MalformedPath, comparison_form, normalise_path
@@ -51,5 +51,6 @@ __all__ = [
     "RouteConflicts",
     "RouteEntry",
     "RouteTable",
+    "TakenRoutes",
     "find_conflicts",
 ]

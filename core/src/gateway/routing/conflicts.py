@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.routing.entry import RouteEntry
     from gateway.routing.pattern import Pattern, Segment
 
-__all__ = ["RouteConflict", "RouteConflicts", "find_conflicts"]
+__all__ = ["RouteConflict", "RouteConflicts", "TakenRoutes", "find_conflicts"]
 
 
 class RouteConflict(ValueError):
@@ -44,6 +44,42 @@ class RouteConflicts(ValueError):
     def __init__(self, conflicts: Sequence[RouteConflict]) -> None:
         self.conflicts = tuple(conflicts)
         super().__init__("\n".join(map(str, conflicts)))
+
+
+class TakenRoutes:
+    """Routes that are there already, to ask whether a further one can be added.
+
+    Those that are firm keep their paths altogether: a further route for the very same path and host conflicts with them
+    even where a higher priority or more conditions would decide.
+    """
+
+    def __init__(self) -> None:
+        self._ids: set[str] = set()
+        self._equals: defaultdict[Hashable, list[RouteEntry[Any]]] = defaultdict(list)
+        self._firm: defaultdict[Hashable, list[RouteEntry[Any]]] = defaultdict(list)
+
+    def add(self, entry: RouteEntry[Any], *, is_firm: bool = False) -> None:
+        """Add a route that conflicts with none.
+
+        Args:
+            entry: The route.
+            is_firm: Whether it keeps its path altogether.
+        """
+        self._ids.add(entry.id)
+        for host in entry.canonical_hosts:
+            self._equals[_equal_key(entry, host)].append(entry)
+            if is_firm:
+                self._firm[_place_key(entry, host)].append(entry)
+
+    def conflict(self, entry: RouteEntry[Any]) -> RouteConflict | None:
+        """Return the conflict of a further route with the first of those that are there, or ``None``."""
+        if entry.id in self._ids:
+            return RouteConflict((entry.id, entry.id), "the id", "give each route its own")
+        for host in entry.canonical_hosts:
+            for other in (*self._firm.get(_place_key(entry, host), ()), *self._equals.get(_equal_key(entry, host), ())):
+                if _overlap(other, entry):
+                    return _ambiguity(other, entry, [host])
+        return None
 
 
 def find_conflicts(entries: Iterable[RouteEntry[Any]]) -> list[RouteConflict]:
@@ -83,9 +119,17 @@ def _equals(entries: Sequence[RouteEntry[Any]]) -> Iterator[tuple[str, list[int]
     groups: defaultdict[tuple[str, Hashable, Hashable], list[int]] = defaultdict(list)
     for position, entry in enumerate(entries):
         for host in entry.canonical_hosts:
-            groups[host, precedence(entry, host), _outline(entry.pattern)].append(position)
+            groups[_equal_key(entry, host)].append(position)
     for (host, _, _), group in groups.items():
         yield host, group
+
+
+def _equal_key(entry: RouteEntry[Any], host: str) -> tuple[str, Hashable, Hashable]:
+    return host, precedence(entry, host), _outline(entry.pattern)
+
+
+def _place_key(entry: RouteEntry[Any], host: str) -> tuple[str, Hashable, bool]:
+    return host, _outline(entry.pattern), entry.pattern.rest is not None
 
 
 def _outline(pattern: Pattern) -> Hashable:

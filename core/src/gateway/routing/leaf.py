@@ -22,10 +22,6 @@ T = TypeVar("T")
 UNRANKED = sys.maxsize
 NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
-# What a request with this method is when no route names it. A HEAD request is a GET whose response has no content
-# (RFC 9110 section 9.3.2); the others are no methods but uses of GET that a rule may name.
-_BEHIND = {"HEAD": "GET", "WEBSOCKET": "GET", "SSE": "GET"}
-
 
 class Candidate(Generic[T]):
     """A route, compiled.
@@ -59,6 +55,7 @@ class Leaf(Generic[T]):
 
     Args:
         candidates: At least one, in order of rank.
+        uses_of_get: Methods that are a GET to routes which do not name them.
 
     Attributes:
         best: The rank of the first.
@@ -66,18 +63,18 @@ class Leaf(Generic[T]):
 
     __slots__ = ("_all", "_any_method", "_by_method", "best")
 
-    def __init__(self, candidates: Sequence[Candidate[T]]) -> None:
+    def __init__(self, candidates: Sequence[Candidate[T]], uses_of_get: frozenset[str]) -> None:
         self.best = candidates[0].rank
         self._all = tuple(candidates)
         self._any_method = tuple(candidate for candidate in candidates if candidate.entry.methods is None)
         named = {method for candidate in candidates for method in candidate.entry.methods or ()}
         if "GET" in named:
-            named.update(_BEHIND)
-        self._by_method = {method: self._with_method(method) for method in named}
+            named |= uses_of_get
+        self._by_method = {
+            method: self._with_method(method, "GET" if method in uses_of_get else method) for method in named
+        }
 
-    def _with_method(self, method: str) -> tuple[Candidate[T], ...]:
-        behind = _BEHIND.get(method, method)
-
+    def _with_method(self, method: str, behind: str) -> tuple[Candidate[T], ...]:
         def is_for(methods: frozenset[str] | None) -> bool:
             return methods is None or method in methods or behind in methods
 
@@ -110,4 +107,4 @@ class Leaf(Generic[T]):
         }
         if "GET" in allowed:
             allowed.add("HEAD")
-        return allowed - {"WEBSOCKET", "SSE"}  # no methods that a client could be told about
+        return allowed

@@ -15,7 +15,7 @@ from gateway.routing.precedence import precedence
 from gateway.routing.trie import PathTrie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from gateway.routing.conditions import HeaderLookup
     from gateway.routing.entry import RouteEntry
@@ -45,6 +45,7 @@ class RouteTable(Generic[T]):
 
     Args:
         entries: The routes, in any order.
+        pseudo_methods: Names in the methods of routes that are no methods but uses of GET, such as ``WEBSOCKET``.
 
     Attributes:
         entries: The routes, those with precedence first.
@@ -54,10 +55,13 @@ class RouteTable(Generic[T]):
         ValueError: If a host of an entry is not a host.
     """
 
-    __slots__ = ("_only", "_tries", "entries")
+    __slots__ = ("_only", "_pseudo_methods", "_tries", "entries")
 
-    def __init__(self, entries: Iterable[RouteEntry[T]]) -> None:
+    def __init__(self, entries: Iterable[RouteEntry[T]], *, pseudo_methods: Collection[str] = ()) -> None:
         entries = tuple(entries)
+        self._pseudo_methods = frozenset(pseudo_methods)
+        # A HEAD request is a GET whose response has no content (RFC 9110 section 9.3.2).
+        uses_of_get = self._pseudo_methods | {"HEAD"}
         if conflicts := find_conflicts(entries):
             raise RouteConflicts(conflicts)
         ranked = _rank(entries)
@@ -65,7 +69,7 @@ class RouteTable(Generic[T]):
         by_host: defaultdict[str, list[Candidate[T]]] = defaultdict(list)
         for host, candidate in ranked:
             by_host[host].append(candidate)
-        tries = {host: PathTrie(candidates) for host, candidates in by_host.items()}
+        tries = {host: PathTrie(candidates, uses_of_get) for host, candidates in by_host.items()}
         self._tries = HostIndex(tries)
         # Most tables ask for no host, and then there is nothing to look up.
         self._only = tries[ANY_HOST] if tries.keys() == {ANY_HOST} else None
@@ -76,8 +80,8 @@ class RouteTable(Generic[T]):
         """Return the target of the route for a request and the values of its parameters, or a ``Miss``.
 
         Args:
-            method: As sent; HEAD is served by routes for GET. ``WEBSOCKET`` and ``SSE`` stand for a GET that asks for a
-                WebSocket or an event stream: routes that name them come first, then those for GET.
+            method: As sent, or a pseudo method. Routes that name HEAD or a pseudo method come first, then those for
+                GET.
             host: As sent; case, port and trailing dot do not matter. Empty if there is none.
             path: In canonical form, as ``normalise_path`` makes it.
             query: As sent, without ``?``.
@@ -112,7 +116,7 @@ class RouteTable(Generic[T]):
         for trie in self._tries.find(host):
             for leaf in trie.leaves(path):
                 allowed |= leaf.allowed(facts)
-        return Miss(tuple(sorted(allowed)))
+        return Miss(tuple(sorted(allowed - self._pseudo_methods)))  # which a client could not be told about
 
 
 def _rank(entries: Iterable[RouteEntry[T]]) -> list[tuple[str, Candidate[T]]]:

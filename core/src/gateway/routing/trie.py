@@ -105,6 +105,7 @@ class PathTrie(Generic[T]):
 
     Args:
         candidates: The routes, in order of rank.
+        uses_of_get: Methods that are a GET to routes which do not name them.
 
     Attributes:
         best: The lowest rank of all.
@@ -112,7 +113,7 @@ class PathTrie(Generic[T]):
 
     __slots__ = ("_best_regex", "_exact", "_regexes", "_root", "best")
 
-    def __init__(self, candidates: Iterable[Candidate[T]]) -> None:
+    def __init__(self, candidates: Iterable[Candidate[T]], uses_of_get: frozenset[str]) -> None:
         self.best = UNRANKED
         self._exact: dict[str, Leaf[T]] = {}
         self._root: _Node[T] = _Node()
@@ -122,7 +123,7 @@ class PathTrie(Generic[T]):
         for candidate in candidates:
             places[_place(candidate.entry.pattern)].append(candidate)
         for group in places.values():
-            self._add(group[0].entry.pattern, Leaf(group))
+            self._add(group[0].entry.pattern, Leaf(group, uses_of_get))
         self._best_regex = self._regexes[0][1].best if self._regexes else UNRANKED
 
     def _add(self, pattern: Pattern, leaf: Leaf[T]) -> None:

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ConfigurationError, Problem
+from gateway.handover import Takeover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -30,11 +31,13 @@ class Assembly:
 
     Attributes:
         components: What was obtained, in that order, each once; only what has a life, of that which is a route's own.
+        takeovers: For each adapter, which of its connections are handed over to those that it carries.
         blame: Returns the name of the plugin whose code a traceback ends in; ``None`` if it is the gateway's.
     """
 
     def __init__(self, host: PluginHost, store: ComponentStore) -> None:
         self.components: dict[Component, None] = {}
+        self.takeovers: dict[Adapter, list[Takeover]] = {}
         self.blame = _blamer(host)
         self._store = store
         # Looked up by identity: of equal ones there is only one in a configuration.
@@ -89,8 +92,8 @@ class Assembly:
             if registration.over is not None:
                 carried.append((registration, component))
                 continue
-            by_scheme = found.setdefault(registration.protocol, {})
-            by_scheme.update(dict.fromkeys(registration.schemes, component.instance))
+            for protocol, schemes in {**registration.also, registration.protocol: registration.schemes}.items():
+                found.setdefault(protocol, {}).update(dict.fromkeys(schemes, component.instance))
         for registration, component in carried:
             carriers = found.get(registration.over, {})
             by_scheme = {scheme: component.instance.over(carrier) for scheme, carrier in carriers.items()}
@@ -110,9 +113,15 @@ class Assembly:
             else:
                 carried.append((registration, component))
         adapters = list(found.values())
+        self.takeovers = {adapter: [] for adapter in adapters}
         for registration, component in carried:
             if registration.over in found:
-                adapters.append(component.instance.over(found[registration.over]))
+                carrier = found[registration.over]
+                adapter = component.instance.over(carrier)
+                adapters.append(adapter)
+                if registration.alpn or registration.opening:
+                    takeover = Takeover(alpn=registration.alpn, opening=registration.opening, take=adapter.take)
+                    self.takeovers[carrier].append(takeover)
             else:
                 what = f"the adapter {registration.name!r} needs the adapter {registration.over!r}, which is off"
                 self.add([Problem(f"{what}; turn both on or both off", where=component.configured.where)])

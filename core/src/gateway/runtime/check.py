@@ -38,6 +38,7 @@ def check(configuration: Configuration) -> None:
         serve=_serve,
         refuse=_refuse,
         folder=configuration.folder,
+        configuration=configuration,
     )
     store = ComponentStore(surroundings)
     services = {rule.route.service: directory.service(rule.route.service) for rule in configuration.rules}

@@ -10,6 +10,7 @@ from gateway.errors import Problem
 from gateway.interfaces import AdminRequest, Route, Stage
 from gateway.pipeline import CompiledRoute, Containment, Observers, PlacedPolicy, RouteComponents, compile_route
 from gateway.pipeline.authentication import AppliedAuthenticator, AuthenticationPolicy, ScopePolicy
+from gateway.pipeline.budget import Budgets, Quarantine, WatchedPolicy
 from gateway.pipeline.explaining import explainable, explained
 from gateway.pipeline.identity import IdentityPolicy
 from gateway.pipeline.limiting import AppliedLimiter, LimitPolicy, key_function
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Configuration, Configured, ConfiguredRule
     from gateway.exchange import Exchange, Handler, Response
+    from gateway.interfaces import Policy
     from gateway.metrics import Metrics
     from gateway.runtime.assembly import Assembly
     from gateway.runtime.components import Component
@@ -63,6 +65,8 @@ class RouteCompiler:
         self._metrics = metrics
         self._on_finish = on_finish
         self._shadow = ShadowRecord(metrics)
+        self._budgets = Budgets(metrics)
+        self._watched: dict[int, WatchedPolicy] = {}
         self._identity = _identity_of(configuration)
         self._containment = Containment(assembly.blame, configuration.gateway.errors.upstream_timeout_status)
         self._observers = Observers(assembly.instances(configuration.observers), assembly.blame)
@@ -199,7 +203,7 @@ class RouteCompiler:
             PlacedPolicy(
                 stage=configured.registration.stage,
                 name=configured.registration.name,
-                policy=component.instance,
+                policy=self._with_budget(configured, component),
                 is_optional=configured.on_error == "allow",
                 shadow=self._shadow if configured.is_shadow else None,
                 where=configured.where,
@@ -207,6 +211,21 @@ class RouteCompiler:
             for configured in configured_policies
             if (component := self._assembly.obtain(configured)) is not None
         ]
+
+    def _with_budget(self, configured: Configured, component: Component) -> Policy:
+        """Return the component, watched if it has a budget; one watch for all rules with this configuration."""
+        budget, rule = configured.budget, configured.budget.quarantine
+        policy: Policy = component.instance
+        if budget.latency_budget is None and rule is None:
+            return policy
+        if id(configured) not in self._watched:
+            quarantine = None
+            if rule is not None:
+                quarantine = Quarantine(failures=rule.failures, within_s=rule.within, rest_s=rule.rest)
+            self._watched[id(configured)] = self._budgets.watched(
+                configured.name, policy, budget_s=budget.latency_budget, quarantine=quarantine
+            )
+        return self._watched[id(configured)]
 
     # The gateway's own routes.
 

@@ -12,7 +12,7 @@ from gateway.runtime.context import ComponentContext
 from gateway.runtime.supervision import end_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from gateway.config import Configured
     from gateway.interfaces import Directory
@@ -34,6 +34,8 @@ class Component:
         instance: What ``build`` returned.
         context: What ``build`` was given.
         key: What the store knows it by; ``None`` if it is not shared.
+        parts: Other components that it uses, which live while it does.
+        release: Gives up one use of a part.
 
     Attributes:
         instance: What ``build`` returned.
@@ -47,12 +49,17 @@ class Component:
         instance: Any,  # noqa: ANN401 - of any interface
         context: ComponentContext,
         key: Hashable = None,
+        parts: Sequence[Component] = (),
+        release: Callable[[Component], Awaitable[None]] | None = None,
     ) -> None:
         self.configured = configured
         self.instance = instance
         self.key = key
         self.uses = 0
         self._context = context
+        self._parts = tuple(parts)
+        self._held: list[Component] = []
+        self._release = release
         self._life: asyncio.Task[None] | None = None
         self._exit = asyncio.Event()
         self._is_entered = False
@@ -69,9 +76,15 @@ class Component:
         return self._context.directory
 
     @property
+    def is_current(self) -> bool:
+        """Whether it can stay; one that read files may know that they are others now."""
+        is_current = getattr(self.instance, "is_current", None)
+        return self._context.is_current and (is_current is None or bool(is_current()))
+
+    @property
     def has_life(self) -> bool:
         """Whether there is anything to enter or to run beside it."""
-        return hasattr(self.instance, "__aenter__") or self._context.has_background
+        return hasattr(self.instance, "__aenter__") or self._context.has_background or bool(self._parts)
 
     async def enter(self) -> None:
         """Enter the component and start its background work; a second call does nothing.
@@ -83,6 +96,10 @@ class Component:
             return
         self._is_entered = True
         self._context.begin()
+        for part in self._parts:
+            part.uses += 1
+            self._held.append(part)
+            await part.enter()
         if hasattr(self.instance, "__aenter__"):
             entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._life = asyncio.get_running_loop().create_task(self._live(entered), name=f"gateway {self.name}")
@@ -105,6 +122,8 @@ class Component:
         await self._context.stop_background()
         await self._end_life()
         self._context.end()
+        while self._held and self._release is not None:
+            await self._release(self._held.pop())
 
     async def _end_life(self) -> None:
         if self._life is None:
@@ -164,7 +183,7 @@ class ComponentStore:
         # The component holds the registration, so that the id stays its own.
         key = (registration.kind, registration.name, id(registration.build), fingerprint(configured.config))
         component = self._components.get(key)
-        if component is None or not _is_current(component.instance):
+        if component is None or not component.is_current:
             # One that is not current any more lives on in the generations that use it.
             component = self._components[key] = self.build(configured, key)
         return component
@@ -180,14 +199,22 @@ class ComponentStore:
             ConfigurationError: If ``build`` fails.
         """
         registration = configured.registration
-        context = ComponentContext(registration.kind, registration.name, configured.plugin, self._surroundings)
+        parts: list[Component] = []
+
+        def obtain_part(wanted: Configured) -> Any:  # noqa: ANN401 - of any interface
+            parts.append(self.obtain(wanted))
+            return parts[-1].instance
+
+        context = ComponentContext(
+            registration.kind, registration.name, configured.plugin, self._surroundings, obtain_part
+        )
         try:
             instance = registration.build(configured.config, context)
         except Exception as error:
             problem = _problem(configured, f"could not be built: {type(error).__name__}: {error}")
             logger.debug("%s", problem, exc_info=True)
             raise ConfigurationError([problem]) from error
-        return Component(configured, instance, context, key)
+        return Component(configured, instance, context, key, parts, self.release)
 
     async def release(self, component: Component) -> None:
         """Give up one use; the last one exits the component."""
@@ -208,9 +235,3 @@ def _problem(configured: Configured, what: str) -> Problem:
     registration, plugin = configured.registration, configured.plugin
     message = f"{registration.kind} {registration.name!r} (plugin {plugin.name!r} of {plugin.distribution}) {what}"
     return Problem(message, where=configured.where)
-
-
-def _is_current(instance: object) -> bool:
-    """Ask a component whether it can stay; one that read files may know that they are others now."""
-    is_current = getattr(instance, "is_current", None)
-    return is_current is None or bool(is_current())

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gateway.errors import ErrorType, GatewayError
 from gateway.metrics import Metrics
+from gateway.runtime.quotas import limits_of, quota_of
 from gateway.runtime.shared_memory import own_memory
 from gateway.runtime.supervision import end_tasks
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from gateway.config import Configuration, Configured
     from gateway.exchange import Exchange, Response
-    from gateway.interfaces import AdminRequest, Background, Deadlines, Directory, Outbox
+    from gateway.interfaces import AdminRequest, Background, Deadlines, Directory, Outbox, Quota
     from gateway.metrics import FamilySnapshot
     from gateway.pluginhost import Plugin
     from gateway.runtime.shared_memory import SharedMemory
@@ -49,6 +51,7 @@ class Surroundings:
         gather: What the control plane knows of all workers; ``None`` elsewhere.
         answer_admin: Answers requests under ``/_gateway``; ``None`` where nobody does.
         folder: What relative paths in the configuration are relative to.
+        configuration: The one that components are built for; ``None`` if they are built for none.
         kept: State that outlives reloads, by registration and key.
         exposed: What components let the control plane see, by plugin and key.
         speaking: How many components speak to the directory under a name.
@@ -65,6 +68,7 @@ class Surroundings:
     gather: Gather | None = None
     answer_admin: AnswerAdmin | None = None
     folder: Path = field(default_factory=Path.cwd)
+    configuration: Configuration | None = None
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     exposed: dict[tuple[str, str], Callable[..., object]] = field(default_factory=dict)
     speaking: Counter[str] = field(default_factory=Counter)
@@ -88,8 +92,17 @@ class Gather(Protocol):
 class ComponentContext:
     """Implements ``gateway.interfaces.BuildContext`` for one component."""
 
-    def __init__(self, kind: str, name: str, plugin: Plugin, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        plugin: Plugin,
+        surroundings: Surroundings,
+        obtain: Callable[[Configured], Any] | None = None,
+    ) -> None:
         self.name = name
+        self._obtain = obtain
+        self._quotas: list[tuple[str, Mapping[str, object], list[object]]] = []
         self.logger = logging.getLogger(f"gateway.plugins.{plugin.distribution}")
         self.deadlines = surroundings.deadlines
         self.outbox = surroundings.outbox
@@ -112,6 +125,16 @@ class ComponentContext:
     def background(self) -> Background:
         """The component's supervised work."""
         return self
+
+    def quotas(self, limiter: str, settings: Mapping[str, object]) -> Sequence[Quota]:
+        """Return limits of another plugin's limiter that this component charges."""
+        configuration = self._surroundings.configuration
+        if configuration is None or self._obtain is None:
+            msg = f"{self._source} is built for no configuration, which would know of the limiter {limiter!r}"
+            raise ValueError(msg)
+        limits = limits_of(configuration, limiter, settings)
+        self._quotas.append((limiter, settings, [limit.config for limit in limits]))
+        return [quota_of(self._source, limit, self._obtain(limit)) for limit in limits]
 
     def resolve(self, path: str | Path) -> Path:
         """Return ``path``, relative to the configuration file's folder."""
@@ -185,6 +208,18 @@ class ComponentContext:
         if not self._surroundings.speaking[self._source]:
             del self._surroundings.speaking[self._source]
             self._surroundings.directory.forget_marks(self._source)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its quotas mean the same as when it was built: what the configuration says of limiters lies below."""
+        configuration = self._surroundings.configuration
+        try:
+            return configuration is None or all(
+                configs == [limit.config for limit in limits_of(configuration, limiter, settings)]
+                for limiter, settings, configs in self._quotas
+            )
+        except ValueError:
+            return False
 
     @property
     def has_background(self) -> bool:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.admin import AdminEndpoint, AdminSurface, ControlView
+from gateway.config import add_rules
 from gateway.errors import ConfigurationError, ErrorType, GatewayError, Problem
 from gateway.interfaces import Endpoint
 from gateway.metrics import Metrics, merge_metrics
@@ -14,18 +15,20 @@ from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.outbox import Outbox
+from gateway.runtime.route_sources import RouteSources
 from gateway.runtime.supervision import Supervisor, end_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gateway.config import Configuration, Configured
+    from gateway.config import Configuration, Configured, SourcedRules
     from gateway.exchange import Exchange, Response
-    from gateway.interfaces import AdminRequest, DiscoveryProvider, HealthChecker
+    from gateway.interfaces import AdminRequest, DiscoveryProvider, HealthChecker, RouteSource
     from gateway.metrics import FamilySnapshot
     from gateway.runtime.components import Component
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
+    from gateway.runtime.route_sources import SourceWatch
     from gateway.runtime.shared_memory import SharedMemory
     from gateway.runtime.supervision import WorkReport
     from gateway.services.directory import ServiceDirectory
@@ -105,6 +108,8 @@ class ControlPlane:
         self._options = options
         self._directory = plane.directory
         self._plane = plane
+        # What was loaded, and the same with the rules of route sources.
+        self._base: Configuration | None = None
         self._configuration: Configuration | None = None
         self._deadlines = DeadlineSweep()
         self._metrics = Metrics()
@@ -124,7 +129,9 @@ class ControlPlane:
             answer_admin=self.answer_admin,
         )
         self._store = ComponentStore(self._surroundings)
+        self._sources = RouteSources(self._take_over_rules, self._metrics)
         self._watches: dict[Component, _Watch] = {}
+        self._source_watches: dict[tuple[Component, Component | None], SourceWatch] = {}
         self._numbers = 0
         self._held: list[Component] = []
         self._admin: AdminSurface | None = None
@@ -177,6 +184,29 @@ class ControlPlane:
             self._reloads.labels("done").add()
             log_warnings(configuration)
             logger.info("configuration reloaded: %d routes", len(configuration.rules))
+
+    async def _take_over_rules(self) -> None:
+        """Serve what route sources have published, beside the file as it was when it was loaded.
+
+        Raises:
+            ConfigurationError: If that cannot be served; nothing has changed then.
+        """
+        async with self._changing:
+            if self._is_stopping or self._base is None:
+                return
+            before = self.configuration
+            try:
+                await self._apply(self._base)
+            except ConfigurationError as error:
+                logger.error(  # noqa: TRY400 - the problems say it all, a traceback says nothing
+                    "what changed in route sources is not served; the routes in force stay:\n%s", error
+                )
+                raise
+            except Exception as error:
+                logger.exception("what changed in route sources is not served; the routes in force stay")
+                raise ConfigurationError([Problem(f"it cannot be served: {type(error).__name__}: {error}")]) from error
+            log_warnings(self.configuration, known=before.warnings)
+            logger.info("route sources: %d routes, %d before", len(self.configuration.rules), len(before.rules))
 
     async def answer_admin(self, request: AdminRequest, authorization: str | None) -> Response:
         """Answer a request under ``/_gateway``.
@@ -245,7 +275,9 @@ class ControlPlane:
             for component in held:
                 await component.enter()
             await self._watch(held)
-            await self._plane.prepare(configuration)
+            sources = self._sources_of(held)
+            collected = self._sources.collect(sources)
+            merged = await self._prepare(configuration, collected)
         except BaseException:
             await self._release_all(held)
             raise
@@ -254,12 +286,34 @@ class ControlPlane:
             if (watch := self._watches.get(component)) is not None:
                 watch.go_live(self.supervisor)
         before, self._held = self._held, [*self._held, *held]
+        await self._directory.settled()
         await self._plane.commit()
-        self._held, self._configuration, self._admin = held, configuration, admin
+        self._held, self._base, self._configuration, self._admin = held, configuration, merged, admin
+        self._sources.serve(sources, collected, merged)
+        self._sources.start(self.supervisor)
         await self._release_all(before)
+
+    async def _prepare(self, configuration: Configuration, collected: tuple[SourcedRules, ...]) -> Configuration:
+        """Have the data plane prepare a configuration with the rules of route sources, and return that.
+
+        Raises:
+            ConfigurationError: If it cannot be served.
+        """
+        try:
+            merged = await asyncio.to_thread(add_rules, configuration, collected)
+            await self._plane.prepare(merged)
+        except ConfigurationError as error:
+            if configuration is self._base:
+                self._sources.refuse(collected, str(error).partition("\n")[0])
+            raise
+        return merged
 
     async def _release_all(self, components: Sequence[Component]) -> None:
         for component in reversed(components):
+            for pair, source in list(self._source_watches.items()):
+                if component in pair and component.uses == 1:
+                    del self._source_watches[pair]
+                    await source.end()
             watch = self._watches.get(component)
             if watch is not None and component.uses == 1:
                 del self._watches[component]
@@ -271,7 +325,7 @@ class ControlPlane:
         fresh = []
         for component in components:
             kind = component.configured.registration.kind
-            if component in self._watches or kind == "admin route":
+            if component in self._watches or kind in ("admin route", "route source"):
                 continue
             self._numbers += 1
             watch = _Watch(f"{component.configured.name}#{self._numbers}", component, self._directory)
@@ -279,16 +333,36 @@ class ControlPlane:
             if kind == "discovery provider":
                 watch.start(self.supervisor)
                 fresh.append(watch)
+        sources = self._watch_sources(components)
         try:
             async with asyncio.timeout(FIRST_SNAPSHOT_TIMEOUT_S):
-                for watch in fresh:
-                    await watch.has_published.wait()
+                for has_published in [each.has_published for each in fresh] + [each.has_published for each in sources]:
+                    await has_published.wait()
         except TimeoutError:
             for watch in fresh:
                 if not watch.has_published.is_set():
                     logger.warning(
                         "%s has not found anything yet; its services have no instances", watch.component.name
                     )
+            for source in sources:
+                if not source.has_published.is_set():
+                    logger.warning("route source %r has not said anything yet", source.name)
+
+    def _watch_sources(self, components: Sequence[Component]) -> list[SourceWatch]:
+        """Start the route sources that are new."""
+        fresh = []
+        for component, provider in _source_pairs(components):
+            if (component, provider) not in self._source_watches:
+                instance = component.instance
+                source: RouteSource = instance if provider is None else instance.over(provider.instance)
+                watch = self._sources.watch(component.configured, source)
+                self._source_watches[component, provider] = watch
+                watch.start(self.supervisor)
+                fresh.append(watch)
+        return fresh
+
+    def _sources_of(self, components: Sequence[Component]) -> list[SourceWatch]:
+        return [self._source_watches[pair] for pair in _source_pairs(components)]
 
     def _admin_surface(self, configuration: Configuration, components: Sequence[Component]) -> AdminSurface:
         token = configuration.gateway.admin.token
@@ -299,6 +373,8 @@ class ControlPlane:
             work=lambda: [*self.supervisor.reports(), *self._plane.work()],
             workers=self._plane.workers,
             reload=self.reload,
+            metrics=self.metrics,
+            sources=self._sources,
         )
         routes = [each for each in components if each.configured.registration.kind == "admin route"]
         endpoints = [
@@ -325,7 +401,12 @@ def build_control(configuration: Configuration, store: ComponentStore) -> list[C
     """
     built: list[Component] = []
     problems: list[Problem] = []
-    for configured in (*configuration.discovery, *configuration.health_checkers, *configuration.admin_routes):
+    for configured in (
+        *configuration.discovery,
+        *configuration.health_checkers,
+        *configuration.admin_routes,
+        *configuration.route_sources,
+    ):
         try:
             built.append(store.obtain(configured))
         except ConfigurationError as error:
@@ -341,10 +422,31 @@ def _is_public(configured: Configured) -> bool:
     return bool(is_public(configured.config) if callable(is_public) else is_public)
 
 
-def log_warnings(configuration: Configuration) -> None:
-    """Log what is odd about a configuration but does no harm."""
-    for warning in configuration.warnings:
-        logger.warning("%s", warning)
+def _source_pairs(components: Sequence[Component]) -> list[tuple[Component, Component | None]]:
+    """Return the route sources among components, each with the discovery provider that it works with."""
+    providers = {
+        component.configured.name: component
+        for component in components
+        if component.configured.registration.kind == "discovery provider"
+    }
+    return [
+        (component, providers[over] if (over := component.configured.registration.over) is not None else None)
+        for component in components
+        if component.configured.registration.kind == "route source"
+    ]
+
+
+def log_warnings(configuration: Configuration, known: Sequence[Problem] = ()) -> None:
+    """Log what is odd about a configuration but does no harm.
+
+    Args:
+        configuration: The configuration.
+        known: What was logged before.
+    """
+    logged = set(map(str, known))
+    for warning in map(str, configuration.warnings):
+        if warning not in logged:
+            logger.warning("%s", warning)
 
 
 class _Watch:

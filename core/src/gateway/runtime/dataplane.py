@@ -72,7 +72,7 @@ class DataPlane:
         self._supervisor = Supervisor(changed)
         self._answer_admin = answer_admin
         self._deadlines = DeadlineSweep()
-        self._listeners = Listeners(obtain_socket)
+        self._listeners = Listeners(obtain_socket, self._metrics)
         self._surroundings = Surroundings(
             directory=self.directory,
             deadlines=self._deadlines,
@@ -124,6 +124,7 @@ class DataPlane:
         """
         await self.discard()
         self._surroundings.folder = configuration.folder
+        self._surroundings.configuration = configuration
         services = {rule.route.service: self.directory.service(rule.route.service) for rule in configuration.rules}
         try:
             # In a thread: meanwhile the event loop serves.
@@ -153,6 +154,7 @@ class DataPlane:
         generation, self._prepared = self._prepared, None
         assert generation is not None  # noqa: S101 - prepare() came first
         before, self._generation = self._generation, generation
+        generation.connect_adapters()
         await self._listeners.commit()
         if before is None:
             self._deadlines.start(asyncio.get_running_loop())
@@ -160,6 +162,20 @@ class DataPlane:
             task = asyncio.get_running_loop().create_task(before.retire(), name="gateway retiring a configuration")
             self._retiring[before] = task
             task.add_done_callback(lambda task: self._retiring.pop(before, None))
+
+    def adapter(self, name: str) -> Adapter:
+        """Return the adapter of that name in the configuration in force.
+
+        Raises:
+            LookupError: If it is not on.
+        """
+        generation = self._generation
+        for component in generation.components() if generation is not None else ():
+            registration = component.configured.registration
+            if (registration.kind, registration.name) == ("adapter", name):
+                adapter: Adapter = component.instance
+                return adapter
+        raise LookupError(f"the adapter {name!r} is not on")
 
     # How it is doing.
 

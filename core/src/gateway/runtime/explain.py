@@ -93,6 +93,7 @@ async def explain(
             refuse=_refuse,
             metrics=metrics,
             folder=configuration.folder,
+            configuration=configuration,
         )
     )
     services = {each.route.service: directory.service(each.route.service) for each in configuration.rules}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from gateway.config.collector import collector_paused
 from gateway.errors import ErrorType, GatewayError
 from gateway.exchange import NO_PARAMS
 from gateway.pipeline import CompiledRoute
+from gateway.pluginhost import PseudoMethods
 from gateway.registrations import AdapterRegistration
 from gateway.routing import MalformedPath, Miss, RouteTable, normalise_path
 from gateway.runtime.assembly import Assembly
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.config import Configuration, ConfiguredRule
-    from gateway.exchange import Exchange, Handler, Request
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Adapter
     from gateway.metrics import Metrics
     from gateway.routing import RouteEntry
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.services import Service
 
 __all__ = ["Generation", "KnownRoute"]
+
+logger = logging.getLogger("gateway.runtime")
 
 KnownRoute = tuple[CompiledRoute, Mapping[str, str], str]
 """A compiled route, the parameters of the path, and the path in canonical form."""
@@ -85,17 +89,17 @@ class Generation:
         assembly = Assembly(configuration.host, store)
         self._compiler = RouteCompiler(configuration, assembly, services, metrics, self._finished)
         self.adapters: list[Adapter] = assembly.adapters(configuration)
+        self._takeovers = assembly.takeovers
         entries = self._compile(answer_admin)
         self.listeners = assembly.listeners(self.adapters)
         assembly.check()
         self._components = assembly.components
         with collector_paused():
-            self.table = RouteTable(entries)
+            named = frozenset(method for entry in entries for method in entry.methods or ())
+            self._pseudo_methods = PseudoMethods(configuration.host, named)
+            self.table = RouteTable(entries, pseudo_methods=self._pseudo_methods.names)
         self._keeps_encoded_slashes = configuration.gateway.router.encoded_slashes
-        self._has_pseudo_methods = any(
-            {"WEBSOCKET", "SSE"} & (entry.methods or frozenset()) for entry in self.table.entries
-        )
-        self._is_memorable = not self._has_pseudo_methods and not any(
+        self._is_memorable = not self._pseudo_methods.names and not any(
             entry.headers or entry.query for entry in self.table.entries
         )
 
@@ -122,7 +126,14 @@ class Generation:
         except MalformedPath as error:
             exchange.error = GatewayError(ErrorType.BAD_REQUEST, "the request path is malformed", detail=str(error))
             return self.refused, NO_PARAMS, request.path
-        method = _pseudo_method(request) if self._has_pseudo_methods else request.method
+        method = request.method
+        if self._pseudo_methods.names:
+            try:
+                method = self._pseudo_methods.method_of(request)
+            except Exception as error:
+                logger.exception("a function for pseudo methods failed, so that no rule can be chosen")
+                exchange.error = GatewayError(ErrorType.INTERNAL, "internal error", detail=repr(error))
+                return self.refused, NO_PARAMS, path
         if method == "OPTIONS" and self._preflights:
             preflight = self._find_preflight(exchange, path)
             if preflight is not None:
@@ -182,6 +193,13 @@ class Generation:
             await self.leave()
             raise
 
+    def connect_adapters(self) -> None:
+        """Tell the adapters who takes connections over from them, now that this generation serves."""
+        for adapter, takeovers in self._takeovers.items():
+            hand_over_to = getattr(adapter, "hand_over_to", None)
+            if hand_over_to is not None:
+                hand_over_to(takeovers)
+
     async def leave(self) -> None:
         """Give its components up, in reverse order; the ones nobody else uses are exited. It serves nothing more."""
         components, self._components = self._components, {}
@@ -190,7 +208,7 @@ class Generation:
         # Its routes know it, as it knows them: let go of them, or they wait for the garbage collector.
         self.known_routes.clear()
         self._preflights.clear()
-        self.adapters, self.listeners = [], []
+        self.adapters, self.listeners, self._takeovers = [], [], {}
         self.__dict__.pop("table", None)
         self.__dict__.pop("refused", None)
         self.__dict__.pop("_compiler", None)
@@ -229,12 +247,3 @@ def _missed(miss: Miss) -> GatewayError:
         return GatewayError(ErrorType.NOT_FOUND, "route not found")
     allow = ", ".join(miss.allowed).encode("latin-1")
     return GatewayError(ErrorType.METHOD_NOT_ALLOWED, "method not allowed", headers=((b"allow", allow),))
-
-
-def _pseudo_method(request: Request) -> str:
-    """Return the method as rules may name it: ``WEBSOCKET`` and ``SSE`` stand for a GET that asks for one."""
-    if request.method != "GET":
-        return request.method
-    if request.upgrade == "websocket":
-        return "WEBSOCKET"
-    return "SSE" if "text/event-stream" in (request.headers.get("accept") or "") else "GET"

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigurationError, Problem
+from gateway.metrics import Metrics
+from gateway.runtime.handshakes import Handshakes, TlsServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +105,7 @@ class _Served:
 
     __slots__ = ("adapter", "address", "listener", "server", "socket")
 
-    server: asyncio.Server
+    server: asyncio.Server | TlsServer
 
     def __init__(self, address: Address, listening: socket.socket, adapter: Adapter, listener: Listener) -> None:
         self.address = address
@@ -130,10 +132,12 @@ class Listeners:
 
     Args:
         obtain: Returns a listening socket for an address and backlog; workers are handed theirs.
+        metrics: Where TLS handshakes that fail are counted.
     """
 
-    def __init__(self, obtain: ObtainSocket | None = None) -> None:
+    def __init__(self, obtain: ObtainSocket | None = None, metrics: Metrics | None = None) -> None:
         self._obtain = obtain or _bind_here
+        self._handshakes = Handshakes(metrics if metrics is not None else Metrics())
         self._served: list[_Served] = []
         self._prepared: list[_Plan] = []
 
@@ -170,17 +174,33 @@ class Listeners:
         known = next((each for each in left if each.address == address), None)
         if known is not None:
             left.remove(known)
-            if known.listener.tls is listener.tls:
+            if (known.listener.tls is None) == (listener.tls is None):
                 return known
         opened = known.socket if known is not None else await self._obtain(address, listener.backlog)
         served = _Served(address, opened, adapter, listener)
         try:
-            served.server = await _server(served)
+            served.server = await self._server(served)
         except BaseException:
             if known is None:
                 opened.close()
             raise
         return served
+
+    async def _server(self, served: _Served) -> asyncio.Server | TlsServer:
+        # The server closes the socket it is given when it ends: give it a duplicate.
+        duplicate = served.socket.dup()
+        if served.listener.tls is not None:
+            self._handshakes.open()
+            # Adapter and context are looked up for each connection: a reload may have put others there.
+            begin = self._handshakes.begin
+            return TlsServer(duplicate, lambda accepted, peer: begin(accepted, peer, served.adapter, served.listener))
+        try:
+            return await asyncio.get_running_loop().create_server(
+                served.connection, sock=duplicate, backlog=served.listener.backlog, start_serving=False
+            )
+        except BaseException:
+            duplicate.close()
+            raise
 
     async def commit(self) -> None:
         """Serve what was prepared, and nothing else."""
@@ -208,6 +228,7 @@ class Listeners:
         self.discard()
         served, self._served = self._served, []
         await self._end(served)
+        await self._handshakes.close()
 
     async def _end(self, gone: Sequence[_Served]) -> None:
         """Stop to accept, and lose nobody who was accepted."""
@@ -224,19 +245,3 @@ class Listeners:
             served.server.close()
             if served.socket not in sockets:
                 served.socket.close()
-
-
-async def _server(served: _Served) -> asyncio.Server:
-    # The server closes the socket it is given when it ends: give it a duplicate.
-    duplicate = served.socket.dup()
-    try:
-        return await asyncio.get_running_loop().create_server(
-            served.connection,
-            sock=duplicate,
-            ssl=served.listener.tls,
-            backlog=served.listener.backlog,
-            start_serving=False,
-        )
-    except BaseException:
-        duplicate.close()
-        raise

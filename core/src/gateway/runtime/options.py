@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.config import Configuration
+    from gateway.config import Configuration, SourcedRules
 
 __all__ = ["RunOptions"]
 
@@ -26,6 +26,8 @@ class RunOptions:
         hot_reload: Whether a change of the file reloads it.
         text: What the file held; ``None`` reads it. Workers are given what the control plane validated, since the file
             may be another by the time they would read it.
+        sourced: Rules of route sources, for workers.
+        base: The ``id`` of the configuration that they go with; whoever has it already need not load it again.
     """
 
     path: Path | None = None
@@ -34,6 +36,8 @@ class RunOptions:
     workers: int | Literal["auto"] | None = None
     hot_reload: bool = False
     text: str | None = None
+    sourced: tuple[SourcedRules, ...] = ()
+    base: str = ""
 
     def load(self) -> Configuration:
         """Load the configuration.
@@ -47,4 +51,10 @@ class RunOptions:
 
     def pinned(self, configuration: Configuration) -> RunOptions:
         """Return options that load exactly what ``configuration`` was loaded from, whatever becomes of the file."""
-        return dataclasses.replace(self, path=configuration.path, text=configuration.text)
+        return dataclasses.replace(
+            self,
+            path=configuration.path,
+            text=configuration.text,
+            sourced=configuration.sourced,
+            base=configuration.id,
+        )

@@ -43,7 +43,7 @@ async def watch_files(files: Callable[[], Sequence[Path]], reload: Callable[[], 
                 break
             now = again
         seen = now
-        logger.info("the configuration file changed")
+        logger.info("a file of the configuration changed")
         try:
             await reload()
         except ConfigurationError:

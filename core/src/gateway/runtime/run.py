@@ -9,6 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from gateway.config.files import named_files
 from gateway.errors import ConfigurationError
 from gateway.logs import configure_logging
 from gateway.runtime.control import ControlPlane, log_warnings
@@ -142,9 +143,13 @@ async def _start(control: ControlPlane, configuration: Configuration, signals: _
 async def _serve(options: RunOptions, control: ControlPlane, signals: _Signals) -> None:
     """Serve until a signal says to stop, and then for as long as it takes load balancers to notice."""
     if options.hot_reload:
+        known: list[tuple[Configuration, list[Path]]] = []
 
         def files() -> list[Path]:
-            return _files(control.configuration, options)
+            configuration = control.configuration
+            if not known or known[0][0] is not configuration:
+                known[:] = [(configuration, _files(configuration, options))]
+            return known[0][1]
 
         control.supervisor.start("hot reload", lambda: watch_files(files, control.reload))
     await signals.stopped.wait()
@@ -161,6 +166,7 @@ async def _reload_quietly(control: ControlPlane) -> None:
 
 def _files(configuration: Configuration, options: RunOptions) -> list[Path]:
     files = [*options.plugin_files, *(configuration.folder / file for file in configuration.gateway.plugins.files)]
+    files += named_files(configuration)
     return [configuration.path, *files] if configuration.path is not None else files
 
 

@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import tempfile
+import threading
 import time
 from typing import IO, TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class SharedMemory:
             os.close(descriptor)
             raise
 
-    def lock(self, number: int = 0) -> AbstractContextManager[None]:
+    def lock(self, number: int = 0) -> AbstractContextManager[object]:
         """Return the lock with this number, to be held ``with`` it while no other process does."""
         return _NO_LOCK if self._is_alone else Lock(self._descriptor, number)
 
@@ -57,21 +58,8 @@ class SharedMemory:
             self._descriptor = -1
 
 
-class _NoLock:
-    """A lock where nobody else is; two calls of the kernel less."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
-
-
-_NO_LOCK = _NoLock()
+_NO_LOCK: AbstractContextManager[object] = threading.RLock()
+"""A lock where nobody else is: two calls of the kernel less. It is in C, and one that is held may be taken again."""
 
 
 class Lock:

@@ -7,6 +7,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.errors import Outage
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
@@ -84,29 +86,30 @@ class Supervisor:
         delay_s = FIRST_DELAY_S
         while True:
             started_s = clock()
-            try:
-                await work()
-            except asyncio.CancelledError as error:
-                if _is_being_cancelled():
-                    raise
-                # Not this task was cancelled, but something that the work waited for.
-                crash: BaseException = error
-            except Exception as error:  # noqa: BLE001 - whatever it is, the work is started again
-                crash = error
-            else:
+            crash = await _crash(work, report.name)
+            if crash is None:
                 return
             if clock() - started_s > LONGEST_DELAY_S:
                 delay_s = FIRST_DELAY_S
             report.is_restarting = True
             report.restarts += 1
             report.last_error = f"{type(crash).__name__}: {crash}"
-            logger.error("%s crashed and is restarted in %.1f s", report.name, delay_s, exc_info=crash)
+            _log(report, delay_s, crash)
             del crash  # its frames, and what they hold, are not needed while the work runs again
             self._changed()
             await self._sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
             report.is_restarting = False
             self._changed()
+
+
+def _log(report: WorkReport, delay_s: float, crash: BaseException) -> None:
+    """Say what happened: an outage in one line, for its frames say nothing; anything else is a bug, with its frames."""
+    if isinstance(crash, Outage | OSError):
+        reason = str(crash) or type(crash).__name__
+        logger.warning("%s: %s; it is tried again in %.1f s", report.name, reason, delay_s)
+    else:
+        logger.error("%s crashed and is restarted in %.1f s", report.name, delay_s, exc_info=crash)
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[None]], timeout_s: float = STOP_TIMEOUT_S) -> None:
@@ -121,6 +124,27 @@ async def end_tasks(tasks: Iterable[asyncio.Task[None]], timeout_s: float = STOP
         logger.warning("%s does not end although it was cancelled", task.get_name())
 
 
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _crash(work: Callable[[], Awaitable[None]], name: str) -> BaseException | None:
+    """Do some work; returns what it crashed with, a cancellation that nobody asked for included.
+
+    In a task of its own: so a cancellation from outside is known as one. ``Task.cancelling`` does not tell, for task
+    groups of anyio take back more than they asked for (4.16), and the work would begin again instead of ending.
+    """
+
+    async def run() -> None:
+        await work()
+
+    task = asyncio.get_running_loop().create_task(run(), name=f"gateway {name}")
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await _ended_by_force(task)
+        raise
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+async def _ended_by_force(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("%s failed while it was ended", task.get_name(), exc_info=error)

@@ -22,9 +22,10 @@ from gateway.runtime.channel import Channel, ChannelClosed
 from gateway.runtime.dataplane import DataPlane
 from gateway.runtime.loop import calm_garbage_collector, new_event_loop
 from gateway.runtime.watchdog import LoopWatchdog
-from gateway.services import Published, ServiceDirectory, worker_source
+from gateway.services import Change, Published, ServiceDirectory, worker_source
 
 if TYPE_CHECKING:
+    from gateway.config import Configuration
     from gateway.errors import GatewayError
     from gateway.interfaces import AdminRequest, Endpoint, Instance, Mark
     from gateway.metrics import FamilySnapshot
@@ -58,7 +59,11 @@ class Worker:
         self._over = asyncio.Event()
         self._drain_s = ORPHAN_DRAIN_S
         self._is_serving = False
+        self._base: Configuration | None = None
+        self._base_id = ""
         self._directory = _MirroredDirectory(number, self._tell)
+        # Of changes that came in part.
+        self._pieces: dict[str, list[Change]] = {}
         self._plane = DataPlane(
             self._answer_admin, self._obtain_socket, self._directory, self._work_changed, self._obtain_memory
         )
@@ -66,7 +71,7 @@ class Worker:
             "prepare": self._prepare,
             "commit": self._commit,
             "discard": self._plane.discard,
-            "services": self._take_services,
+            "change": self._take_change,
             "marks": self._take_marks,
             "drain": self._drain,
             "report": self._report,
@@ -92,21 +97,37 @@ class Worker:
 
     async def _prepare(self, options: RunOptions, services: Services) -> None:
         # Before anything is waited for: what the control plane tells of services from now on is newer.
-        await self._take_services(services)
-        configuration = await asyncio.to_thread(options.load)
+        for name, published in services.items():
+            self._directory.take_over(name, published)
+        configuration = await asyncio.to_thread(self._load, options)
         log_as(self._number, configuration.gateway.logging.level, configuration.gateway.logging.format)
         await self._plane.prepare(configuration)
 
+    def _load(self, options: RunOptions) -> Configuration:
+        """Load what the control plane validated; nothing is read again where only rules of route sources changed."""
+        from gateway.config import add_rules  # noqa: PLC0415 - as in RunOptions.load
+
+        base = self._base
+        if base is None or not options.base or options.base != self._base_id:
+            base = self._base = options.load()
+            self._base_id = options.base
+        return add_rules(base, options.sourced)
+
     async def _commit(self) -> list[Address]:
+        # A new route must not meet a service that is still being made.
+        await self._directory.settled()
         await self._plane.commit()
         if not self._is_serving:
             self._is_serving = True
             calm_garbage_collector()
         return self._plane.wanted()
 
-    async def _take_services(self, services: Services) -> None:
-        for name, published in services.items():
-            self._directory.take_over(name, published)
+    async def _take_change(self, service: str, piece: Change) -> None:
+        pieces = self._pieces.setdefault(service, [])
+        pieces.append(piece)
+        if piece.is_last:
+            del self._pieces[service]
+            self._directory.take_change(service, Change.of(pieces))
 
     async def _take_marks(self, service: str, endpoint: Endpoint, marks: Mapping[str, Mark]) -> None:
         self._directory.take_marks(service, endpoint, marks)

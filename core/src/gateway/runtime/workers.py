@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
     from gateway.runtime.supervision import WorkReport
-    from gateway.runtime.worker import AdminAnswer
+    from gateway.runtime.worker import AdminAnswer, Services
     from gateway.services.directory import Service
 
     AnswerAdmin = Callable[[AdminRequest, str | None], Awaitable[Response]]
@@ -43,6 +43,8 @@ STEADY_AFTER_S = 30.0
 """A worker that lived so long is replaced at once when it dies, whatever became of those before it."""
 KILL_AFTER_S = 5.0
 REPORT_TIMEOUT_S = 1.0
+MOST_ENDPOINTS = 1000
+"""How many endpoints a worker is told of in one message, which it takes in without a pause."""
 MAX_ADMIN_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -235,17 +237,22 @@ class WorkerPool:
 
     async def _prepare(self, slot: _Slot, options: RunOptions) -> None:
         """Have a worker prepare, started first if there is none; if it dies, another one is given the same."""
-        services = {name: self.directory.service(name).published() for name in self.directory.services()}
         if slot.channel is not None:
             try:
-                await self._call(slot, "prepare", options, services)
+                await self._call(slot, "prepare", options, self._services_for(slot))
             except ChannelClosed:
                 pass  # by accident, perhaps; if it is the configuration that kills workers, it kills the next one too
             else:
                 return
         if slot.channel is None:
             await self._start(slot)
-        await self._call(slot, "prepare", options, services)
+        await self._call(slot, "prepare", options, self._services_for(slot))
+
+    def _services_for(self, slot: _Slot) -> Services:
+        """Return the services as a new worker needs them; one that serves has been told of every change."""
+        if not slot.is_new:
+            return {}
+        return {name: self.directory.service(name).published() for name in self.directory.services()}
 
     async def _commit(self, slot: _Slot) -> None:
         try:
@@ -385,9 +392,10 @@ class WorkerPool:
             if slot.channel is None:
                 continue
             if instance is None:
-                slot.channel.tell("services", {service.name: service.published()})
+                # Not the whole service, which may have thousands of instances, and not too many of these at once.
+                for piece in service.change().pieces(MOST_ENDPOINTS):
+                    slot.channel.tell("change", service.name, piece)
             else:
-                # Not the whole service, which may have thousands of instances.
                 slot.channel.tell("marks", service.name, instance.endpoint, dict(service.marks(instance)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.services.directory import Published, Service, ServiceDirectory, worker_source
+from gateway.services.directory import Change, Published, Service, ServiceDirectory, worker_source
 from gateway.services.dispatch import build_dispatch
 
-__all__ = ["Published", "Service", "ServiceDirectory", "build_dispatch", "worker_source"]
+__all__ = ["Change", "Published", "Service", "ServiceDirectory", "build_dispatch", "worker_source"]

@@ -52,7 +52,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
     """
     select = balancer.select
     open_by_scheme = {scheme: _opener(connector) for scheme, connector in connectors.items()}
-    report = observers.attempt_finished if observers else None
+    report = observers.attempt_finished if observers.wants_attempts else None
 
     async def dispatch(exchange: Exchange) -> Response:
         while True:  # until an instance was reached; not by recursion, which would make a cycle of every route

@@ -22,15 +22,46 @@ from __future__ import annotations
 
 from gateway.testing.client import Answer, AnswerStream, Client
 from gateway.testing.clock import ManualClock
-from gateway.testing.fixtures import anyio_backend, clock, gateway_factory, upstream, upstream_factory
+from gateway.testing.contracts import (
+    AuthenticatorContract,
+    BalancerContract,
+    ComponentContract,
+    ConnectorContract,
+    DiscoveryContract,
+    HealthCheckerContract,
+    HttpConnectorContract,
+    LimiterContract,
+    ObserverContract,
+    PolicyContract,
+)
+from gateway.testing.fixtures import (
+    anyio_backend,
+    client,
+    client_factory,
+    clock,
+    gateway_block,
+    gateway_factory,
+    grpc_upstream,
+    upstream,
+    upstream_factory,
+)
+from gateway.testing.grpc_echo import GrpcEcho
+from gateway.testing.memory import MemoryClient, MemoryClientFactory
+from gateway.testing.policy_run import PolicyRun, run_policy
 from gateway.testing.running import GatewayFactory, RunningGateway
-from gateway.testing.upstream import Received, Reply, Upstream
+from gateway.testing.upstream import Received, Reply, Speaker, Upstream
+from gateway.testing.websocket_echo import WebSocketEcho, websocket_echo
+from gateway.testing.workbench import Workbench
 
 __all__ = [
     # Fixtures.
     "anyio_backend",
+    "client",
+    "client_factory",
     "clock",
+    "gateway_block",
     "gateway_factory",
+    "grpc_upstream",
     "upstream",
     "upstream_factory",
     # What they give.
@@ -38,9 +69,30 @@ __all__ = [
     "AnswerStream",
     "Client",
     "GatewayFactory",
+    "GrpcEcho",
     "ManualClock",
+    "MemoryClient",
+    "MemoryClientFactory",
     "Received",
     "Reply",
     "RunningGateway",
+    "Speaker",
     "Upstream",
+    "WebSocketEcho",
+    "websocket_echo",
+    # One component by itself.
+    "PolicyRun",
+    "Workbench",
+    "run_policy",
+    # What each extension point promises, as tests to inherit.
+    "AuthenticatorContract",
+    "BalancerContract",
+    "ComponentContract",
+    "ConnectorContract",
+    "DiscoveryContract",
+    "HealthCheckerContract",
+    "HttpConnectorContract",
+    "LimiterContract",
+    "ObserverContract",
+    "PolicyContract",
 ]

@@ -9,15 +9,27 @@ import pytest
 
 from gateway.embedding import Gateway
 from gateway.testing.clock import ManualClock
+from gateway.testing.grpc_echo import GrpcEcho
+from gateway.testing.memory import PLUGIN_FILE, MemoryClient, MemoryClientFactory, gateway_in_memory
 from gateway.testing.running import GatewayFactory, RunningGateway, configuration_for
 from gateway.testing.upstream import Upstream
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["anyio_backend", "clock", "gateway_factory", "upstream", "upstream_factory"]
+__all__ = [
+    "anyio_backend",
+    "client",
+    "client_factory",
+    "clock",
+    "gateway_block",
+    "gateway_factory",
+    "grpc_upstream",
+    "upstream",
+    "upstream_factory",
+]
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +78,42 @@ async def gateway_factory(tmp_path: Path) -> AsyncIterator[GatewayFactory]:
             return RunningGateway(await started.enter_async_context(embedded))
 
         yield start
+
+
+@pytest.fixture
+def grpc_upstream() -> Iterator[GrpcEcho]:
+    """Give a service that speaks gRPC and sends back every message; the test is skipped without ``grpcio``."""
+    with GrpcEcho() as service:
+        yield service
+
+
+@pytest.fixture
+async def client_factory(tmp_path: Path) -> AsyncIterator[MemoryClientFactory]:
+    """Give a function that starts gateways in memory and returns a client of each, and stop them in the end."""
+    async with contextlib.AsyncExitStack() as started:
+
+        async def start(
+            gateway: Mapping[str, Any] | None = None,
+            *,
+            rule: Mapping[str, Any] | None = None,
+            plugin_files: Sequence[Path] = (),
+        ) -> MemoryClient:
+            client = MemoryClient()
+            configuration = gateway_in_memory(client, gateway, rule)
+            files = [PLUGIN_FILE, *plugin_files]
+            await started.enter_async_context(Gateway.from_mapping(configuration, folder=tmp_path, plugin_files=files))
+            return client
+
+        yield start
+
+
+@pytest.fixture
+def gateway_block() -> Mapping[str, Any]:
+    """Give what stands below ``gateway`` in the configuration of ``client``; override it where the tests are."""
+    return {}
+
+
+@pytest.fixture
+async def client(client_factory: MemoryClientFactory, gateway_block: Mapping[str, Any]) -> MemoryClient:
+    """Give a client of a gateway in memory that is configured by the fixture ``gateway_block``."""
+    return await client_factory(gateway_block)

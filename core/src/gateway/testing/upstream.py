@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import inspect
 import json
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import h11
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import ssl
     from types import TracebackType
 
-__all__ = ["Received", "Reply", "Upstream"]
+__all__ = ["Received", "Reply", "Speaker", "Upstream"]
 
 
 class Received:
@@ -26,13 +26,22 @@ class Received:
         target: Path and query, as they arrived.
         fields: The fields in order, names in lower case.
         body: The body.
+        trailers: The trailer fields, in the same form.
     """
 
-    def __init__(self, method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> None:
+    def __init__(
+        self,
+        method: str,
+        target: str,
+        fields: list[tuple[str, str]],
+        body: bytes,
+        trailers: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.method = method
         self.target = target
         self.fields = fields
         self.body = body
+        self.trailers = list(trailers)
 
     def all(self, name: str) -> list[str]:
         """Return all values of a field."""
@@ -53,6 +62,19 @@ class Received:
         return f"<Received {self.method} {self.target} {self.fields}>"
 
 
+class Speaker(Protocol):
+    """Speaks the protocol that a connection has changed to.
+
+    Attributes:
+        is_over: Whether the connection is to be closed.
+    """
+
+    is_over: bool
+
+    def received(self, data: bytes) -> bytes:
+        """Take what the client sent, and return what to send back."""
+
+
 class Reply:
     """What the service answers.
 
@@ -62,6 +84,8 @@ class Reply:
         body: The body; an iterable streams in chunks.
         delay_s: Seconds to wait before.
         drop: Close the connection: before answering, or, with a body, in the middle of it.
+        trailers: The trailer fields, for a body in chunks (``transfer-encoding: chunked``).
+        speaker: Who speaks when the status is 101 and the protocol has changed, such as ``WebSocketEcho()``.
     """
 
     def __init__(
@@ -72,18 +96,25 @@ class Reply:
         body: bytes | str | Iterable[bytes] | AsyncIterable[bytes] = b"ok",
         delay_s: float = 0.0,
         drop: bool = False,
+        trailers: Iterable[tuple[str, str]] = (),
+        speaker: Speaker | None = None,
     ) -> None:
         self.status = status
         self.headers = list(headers.items() if isinstance(headers, Mapping) else headers)
         self.body = body.encode() if isinstance(body, str) else body
         self.delay_s = delay_s
         self.drop = drop
+        self.trailers = list(trailers)
+        self.speaker = speaker
 
     @classmethod
     def json(cls, value: object, status: int = 200) -> Self:
         """Answer with JSON."""
         return cls(status, headers={"content-type": "application/json"}, body=json.dumps(value))
 
+
+_LOOK_S = 0.01
+"""How soon a service that takes its time sees that the client is gone."""
 
 Answering = Callable[[Received], "Reply | Awaitable[Reply]"]
 
@@ -97,6 +128,7 @@ class Upstream:
     Attributes:
         requests: Every request, in order of arrival.
         answer: Makes the answer of a request; a function or coroutine function. ``Reply()`` until it is set.
+        accepted: How many connections there were.
         connections: How many connections are open.
         port: Where it listens; stays the same over ``stop`` and ``start``.
     """
@@ -104,6 +136,7 @@ class Upstream:
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Received] = []
         self.answer: Answering = lambda request: Reply()
+        self.accepted = 0
         self.host = "127.0.0.1"
         self.port = 0
         self._tls = tls
@@ -149,6 +182,7 @@ class Upstream:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - it runs in one
         self._tasks[task] = writer
+        self.accepted += 1
         try:
             # Asyncio's server would log that somebody cancelled it.
             with contextlib.suppress(OSError, EOFError, h11.ProtocolError, asyncio.CancelledError):
@@ -192,16 +226,20 @@ class _Connection:
                 pieces.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage) and head is not None:
                 fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
-                return Received(head.method.decode(), head.target.decode("latin-1"), fields, b"".join(pieces))
+                trailers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+                return Received(head.method.decode(), head.target.decode("latin-1"), fields, b"".join(pieces), trailers)
             else:
                 return None
 
     async def _reply(self, reply: Reply) -> bool:
         """Send an answer; returns whether the connection goes on."""
-        if reply.delay_s:
-            await asyncio.sleep(reply.delay_s)
+        if reply.delay_s and not await self._still_there(reply.delay_s):
+            return False
         if reply.drop and not reply.body:
             self._writer.transport.abort()
+            return False
+        if reply.speaker is not None:
+            await self._speak(reply, reply.speaker)
             return False
         fields = list(reply.headers)
         names = {name.lower() for name, _ in fields}
@@ -214,9 +252,27 @@ class _Connection:
             if reply.drop:
                 self._writer.close()
                 return False
-        self._send(h11.EndOfMessage())
+        self._send(h11.EndOfMessage(headers=reply.trailers))
         await self._writer.drain()
         return True
+
+    async def _still_there(self, delay_s: float) -> bool:
+        """Wait, and return whether the client has waited, too."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + delay_s
+        while (left_s := until_s - loop.time()) > 0 and not self._reader.at_eof():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(min(_LOOK_S, left_s))
+        return not self._reader.at_eof()
+
+    async def _speak(self, reply: Reply, speaker: Speaker) -> None:
+        self._send(h11.InformationalResponse(status_code=reply.status, headers=reply.headers))
+        early, _ = self._parser.trailing_data
+        if early:
+            self._writer.write(speaker.received(early))
+        while not speaker.is_over and (data := await self._reader.read(65536)):
+            self._writer.write(speaker.received(data))
+            await self._writer.drain()
+        await self._writer.drain()
 
     def _send(self, event: h11.Event) -> None:
         data = self._parser.send(event)

@@ -1,0 +1,43 @@
+"""What each extension point promises, as tests to inherit.
+
+```python
+from gateway.testing import LimiterContract
+
+
+class TestBuckets(LimiterContract):
+    plugin = "gateway_buckets.plugin"
+    quota = 10
+
+    def config(self):
+        return {"rate": 0.001, "burst": 10}
+```
+
+``ComponentContract`` is what all of them have in common. Each test builds the component as a gateway does, uses it, and
+looks in the end whether a task, a thread or a socket is left.
+"""
+
+from __future__ import annotations
+
+from gateway.testing.contracts.authenticator import AuthenticatorContract
+from gateway.testing.contracts.balancer import BalancerContract
+from gateway.testing.contracts.component import ComponentContract
+from gateway.testing.contracts.connector import ConnectorContract
+from gateway.testing.contracts.discovery import DiscoveryContract
+from gateway.testing.contracts.health import HealthCheckerContract
+from gateway.testing.contracts.http_connector import HttpConnectorContract
+from gateway.testing.contracts.limiter import LimiterContract
+from gateway.testing.contracts.observer import ObserverContract
+from gateway.testing.contracts.policy import PolicyContract
+
+__all__ = [
+    "AuthenticatorContract",
+    "BalancerContract",
+    "ComponentContract",
+    "ConnectorContract",
+    "DiscoveryContract",
+    "HealthCheckerContract",
+    "HttpConnectorContract",
+    "LimiterContract",
+    "ObserverContract",
+    "PolicyContract",
+]

@@ -1,0 +1,141 @@
+"""Where components are built, entered and exited as a gateway does it, with nothing around them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway.config import Configured
+from gateway.pluginhost import Plugin
+from gateway.registrations import LimiterRegistration
+from gateway.runtime.components import ComponentStore
+from gateway.runtime.context import Surroundings
+from gateway.runtime.deadlines import DeadlineSweep
+from gateway.runtime.outbox import Outbox
+from gateway.runtime.supervision import Supervisor
+from gateway.services import ServiceDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from gateway.errors import GatewayError
+    from gateway.exchange import Exchange
+    from gateway.interfaces import Directory
+    from gateway.metrics import Metrics
+    from gateway.registrations import Registration
+    from gateway.runtime.components import Component
+
+__all__ = ["Workbench"]
+
+_RESTART_S = 0.02
+"""How long crashed background work waits at most; a gateway waits up to half a minute, a test need not."""
+
+
+class Workbench:
+    """``async with Workbench() as bench: limiter = await bench.build(registration, {"rate": 5})``.
+
+    What is built is entered, and exited when the bench is left, in reverse order.
+
+    Args:
+        folder: What relative paths in a configuration are relative to; ``None`` is the working folder.
+
+    Attributes:
+        directory: The services, which a test may publish to.
+        metrics: What the components measure.
+        supervisor: Runs background work, and starts it again at once if it crashes.
+        complaints: What the gateway would have logged about the components' lives, warnings and errors.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.directory = ServiceDirectory()
+        self.supervisor = Supervisor(sleep=lambda delay_s: asyncio.sleep(min(delay_s, _RESTART_S)))
+        self.complaints: list[str] = []
+        self._deadlines = DeadlineSweep()
+        self._surroundings = Surroundings(
+            directory=self.directory,
+            deadlines=self._deadlines,
+            outbox=Outbox(),
+            supervisor=self.supervisor,
+            serve=_serve_nothing,
+            refuse=_refuse_nothing,
+        )
+        if folder is not None:
+            self._surroundings.folder = folder
+        self._store = ComponentStore(self._surroundings)
+        self._entered: list[Component] = []
+        self._listener = _Listener(self.complaints.append)
+
+    @property
+    def metrics(self) -> Metrics:
+        """What the components measure."""
+        return self._surroundings.metrics
+
+    async def build(self, registration: Registration, block: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - of any interface
+        """Build a component, in a thread as a gateway does, and enter it.
+
+        Args:
+            registration: What is offered.
+            block: Its configuration as it stands in the YAML; a limiter's must mean one limit.
+
+        Raises:
+            ConfigurationError: If it cannot be built or entered.
+            ValidationError: If the configuration is not valid.
+        """
+        component = await self._component(registration, block)
+        self._entered.append(component)
+        await component.enter()
+        return component.instance
+
+    def heard_from(self, name: str) -> Directory:
+        """Return the directory as a component called ``name`` sees it."""
+        return self.directory.heard_from(name)
+
+    async def clear(self) -> None:
+        """Exit everything that was built."""
+        while self._entered:
+            await self._entered.pop().exit()
+
+    async def _component(self, registration: Registration, block: Mapping[str, Any] | None) -> Component:
+        config: Any = registration.config.model_validate(dict(block or {}))
+        if isinstance(registration, LimiterRegistration):
+            (config,) = registration.limits_of(config)
+        plugin = Plugin(name=registration.name, distribution=f"gateway-{registration.name}")
+        configured = Configured(plugin=plugin, registration=registration, config=config, where="test")
+        return await asyncio.to_thread(self._store.build, configured)
+
+    async def __aenter__(self) -> Self:
+        logging.getLogger("gateway.runtime").addHandler(self._listener)
+        self._deadlines.start(asyncio.get_running_loop())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.clear()
+            await self.supervisor.stop()
+        finally:
+            self._deadlines.stop()
+            logging.getLogger("gateway.runtime").removeHandler(self._listener)
+
+
+class _Listener(logging.Handler):
+    """Hands on what is logged, warnings and errors."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
+
+
+def _serve_nothing(exchange: Exchange) -> None:
+    raise NotImplementedError("a workbench serves nothing; an adapter's tests use gateway_factory")
+
+
+def _refuse_nothing(exchange: Exchange, error: GatewayError) -> None:
+    _serve_nothing(exchange)

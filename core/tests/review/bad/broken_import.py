@@ -1,0 +1,3 @@
+"""Finding: load: importing gateway_plugin_files.broken_import raised ZeroDivisionError"""
+
+HALF = 1 // 0

@@ -1,0 +1,1 @@
+"""Finding: registration: it offers nothing"""

@@ -1,0 +1,270 @@
+"""The contract of authenticators: one that keeps it, and those that do not."""
+
+# ruff: noqa: ASYNC110, BLE001 - what is done badly here is done so on purpose
+
+import asyncio
+import re
+import socket
+import threading
+import time
+
+import pytest
+from core.tests.testing.broken.harness import breach
+from pydantic import Field, SecretStr
+
+from gateway import AuthenticatorRegistration, Config, Headers, Principal, Request, Unauthorized
+from gateway.testing import AuthenticatorContract
+
+SECRET = "open sesame"
+SCHEME = "Word "
+
+
+class WordConfig(Config):
+    word: SecretStr = Field(description="Who says it is let in.")
+
+
+class Words:
+    """Asks for a word, and takes a moment to look it up."""
+
+    def __init__(self, config, context):
+        self.word = config.word.get_secret_value()
+        self.met: dict[str, int] = {}
+
+    async def authenticate(self, request):
+        said = self.said(request)
+        if said is None:
+            return None
+        await asyncio.sleep(0)
+        return self.judge(said)
+
+    def said(self, request):
+        field = request.headers.get("authorization")
+        return field[len(SCHEME) :] if field is not None and field.startswith(SCHEME) else None
+
+    def judge(self, said):
+        if said != self.word:
+            raise Unauthorized("wrong word")
+        return Principal(subject="somebody")
+
+    def conceal(self, request):
+        request.headers.remove("authorization")
+
+
+def build(config, context):
+    return Words(config, context)
+
+
+class WordContract(AuthenticatorContract):
+    plugin = AuthenticatorRegistration(
+        name="words", summary="Asks for a word", config=WordConfig, build=build, challenge="Word"
+    )
+
+    def config(self):
+        return {"word": SECRET}
+
+    def valid_request(self):
+        return self.saying(SECRET)
+
+    def invalid_request(self, number):
+        return self.saying(f"wrong word {number}")
+
+    def saying(self, word):
+        request = self.anonymous_request()
+        request.headers.add("authorization", SCHEME + word)
+        return request
+
+
+class TestWords(WordContract):
+    """The reference."""
+
+
+class LetsAnybodyIn(Words):
+    def judge(self, said):
+        return Principal(subject="somebody")
+
+
+class PassesTheWrongOver(Words):
+    def judge(self, said):
+        return super().judge(said) if said == self.word else None
+
+
+class ComparesBeginnings(Words):
+    def judge(self, said):
+        return Principal(subject="somebody") if self.word.startswith(said) else super().judge(said)
+
+
+class RefusesTheUnknown(Words):
+    async def authenticate(self, request):
+        return self.judge(request.headers.get("authorization") or "")
+
+
+class QuotesTheWord(Words):
+    def judge(self, said):
+        if said != self.word:
+            raise Unauthorized(f"{said!r} is wrong")
+        return super().judge(said)
+
+
+class FailsForOddBytes(Words):
+    def said(self, request):
+        said = super().said(request)
+        return said.encode("latin-1").decode("utf-8") if said is not None else None
+
+
+class HasNoSubject(Words):
+    def judge(self, said):
+        super().judge(said)
+        return Principal(subject="")
+
+
+class TakesTheField(Words):
+    def said(self, request):
+        said = super().said(request)
+        self.conceal(request)
+        return said
+
+
+class TakesTheBody(Words):
+    async def authenticate(self, request):
+        if not isinstance(request.body, bytes):
+            request.body.abort()
+        return await super().authenticate(request)
+
+
+class ConcealsTooMuch(Words):
+    def conceal(self, request):
+        request.headers = Headers()
+
+
+class ConcealsNothing(Words):
+    def conceal(self, request):
+        pass
+
+
+class Mixes(Words):
+    async def authenticate(self, request):
+        self.now = self.said(request)
+        await asyncio.sleep(0)
+        return self.judge(self.now) if self.now is not None else None
+
+
+class Swallows(Words):
+    async def authenticate(self, request):
+        try:
+            return await super().authenticate(request)
+        except BaseException:
+            raise Unauthorized("no") from None
+
+
+class NeverRecovers(Words):
+    is_busy = False
+
+    async def authenticate(self, request):
+        while self.is_busy:
+            await asyncio.sleep(0.01)
+        self.is_busy = True
+        found = await asyncio.gather(super().authenticate(request), return_exceptions=True)
+        self.is_busy = False
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return found[0]
+
+
+class WaitsAfterAll(Words):
+    waits = False
+
+
+class Blocks(Words):
+    def judge(self, said):
+        time.sleep(0.12)
+        return super().judge(said)
+
+
+class RemembersEverybody(Words):
+    def judge(self, said):
+        self.met[said] = self.met.get(said, 0) + 1
+        return super().judge(said)
+
+
+class LeavesATask(Words):
+    async def __aenter__(self):
+        self.task = asyncio.ensure_future(asyncio.sleep(100))
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+
+class LeavesASocket(Words):
+    sockets: list[socket.socket] = []  # noqa: RUF012 - so that the test can close it
+
+    async def __aenter__(self):
+        self.sockets.append(socket.socket())
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+
+class LeavesAThread(Words):
+    over = threading.Event()
+
+    async def __aenter__(self):
+        threading.Thread(target=self.over.wait).start()
+        return self
+
+    async def __aexit__(self, *error):
+        pass
+
+
+class FailsAtTheEnd(Words):
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *error):
+        raise OSError("no such file")
+
+
+@pytest.mark.parametrize(
+    ("authenticator", "check", "said"),
+    [
+        (LetsAnybodyIn, "test_invalid_credentials_are_refused", "wrong credentials gave Principal"),
+        (PassesTheWrongOver, "test_invalid_credentials_are_refused", "wrong credentials gave None"),
+        (ComparesBeginnings, "test_malformed_credentials_are_no_bug", "were let in"),
+        (RefusesTheUnknown, "test_no_credentials_are_none", "return None"),
+        (QuotesTheWord, "test_refusals_quote_no_credentials", "quotes the credentials"),
+        (FailsForOddBytes, "test_malformed_credentials_are_no_bug", "raised UnicodeDecodeError"),
+        (HasNoSubject, "test_valid_credentials_tell_who_is_calling", "no subject"),
+        (TakesTheField, "test_the_request_stays_as_it_is", "it changed the request"),
+        (TakesTheBody, "test_the_request_stays_as_it_is", "it took the request's body"),
+        (ConcealsTooMuch, "test_what_it_conceals_is_its_credentials", "took other fields"),
+        (ConcealsNothing, "test_what_it_conceals_is_its_credentials", "still are credentials"),
+        (Mixes, "test_callers_do_not_mix", "at once, one got"),
+        (Swallows, "test_cancellation_leaves_it_working", "let CancelledError pass"),
+        (NeverRecovers, "test_cancellation_leaves_it_working", "did not happen within"),
+        (WaitsAfterAll, "test_it_waits_only_if_it_says_so", "says waits = False"),
+        (Blocks, "test_it_does_not_block", "blocked the event loop"),
+        (RemembersEverybody, "test_strangers_do_not_fill_the_memory", "bound what is kept"),
+        (LeavesATask, "test_its_life_leaves_nothing_behind", "left behind: task"),
+        (LeavesASocket, "test_its_life_leaves_nothing_behind", "left behind: socket"),
+        (LeavesAThread, "test_its_life_leaves_nothing_behind", "left behind: thread"),
+        (FailsAtTheEnd, "test_its_life_leaves_nothing_behind", "failed while it stopped"),
+    ],
+)
+def test_it_is_caught(authenticator, check, said, monkeypatch):
+    monkeypatch.setattr("gateway.testing.contracts.expectation.PATIENCE_S", 0.2)
+    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.05)
+    LeavesAThread.over.clear()
+    told = breach(WordContract, authenticator, check)
+    LeavesAThread.over.set()
+    while LeavesASocket.sockets:
+        LeavesASocket.sockets.pop().close()
+    assert re.search(said, told)
+
+
+def test_a_request_needs_credentials():
+    with pytest.raises(NotImplementedError, match="override valid_request"):
+        AuthenticatorContract().valid_request()
+    with pytest.raises(NotImplementedError, match="override invalid_request"):
+        AuthenticatorContract().invalid_request(0)
+    assert isinstance(AuthenticatorContract().anonymous_request(), Request)
