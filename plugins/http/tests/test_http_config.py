@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway_http.config import BackendHttpConfig, BackendTlsConfig, FrontendHttpConfig, FrontendTlsConfig
+from gateway_http.config import BackendHttpConfig, FrontendHttpConfig
+from gateway_http.tls_config import BackendTlsConfig, FrontendTlsConfig
 
 FILES = {"certFile": "cert.pem", "keyFile": "key.pem"}
 MIB = 1024 * 1024

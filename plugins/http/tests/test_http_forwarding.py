@@ -1,6 +1,6 @@
 import pytest
 
-from gateway_http.forwarding import Hop, TrustedProxies
+from gateway.forwarding import Hop, TrustedProxies
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "2001:db8:1::/48", "192.0.2.7"])
 PEER = "10.0.0.1"

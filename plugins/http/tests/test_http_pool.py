@@ -1,6 +1,8 @@
 """Connections to instances: kept, limited, given up, and replaced when they turn out to be stale."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -162,6 +164,23 @@ async def test_idle_connections_are_shared_out_over_instances(start_gateway, ser
         await server.stop()
 
 
+async def test_an_instance_that_is_gone_is_let_go(start_gateway, service, eventually):
+    gateway = await start_gateway(service, backend={"idleConnTimeout": "50ms"})
+    client = await gateway.connect()
+    await client.ask(GET)
+    gone = weakref.ref(gateway.plane.directory.instances("service")[0])
+    gateway.plane.directory.publish("test", {"service": [Endpoint(address="127.0.0.1", port=1)]})
+    # The balancer lets go of it with the next request.
+    await client.ask(GET)
+    gateway.let_pass(1)
+
+    def is_let_go():
+        gc.collect()
+        return gone() is None
+
+    await eventually(is_let_go)
+
+
 async def test_idle_connections_are_closed_in_time(start_gateway, service, eventually):
     gateway = await start_gateway(service, backend={"idleConnTimeout": 20})
     client = await gateway.connect()
@@ -296,7 +315,7 @@ async def test_an_answer_that_has_begun_is_not_asked_for_again(gateway, service)
 async def test_pools_of_instances_that_are_gone_are_forgotten(start_gateway, service, eventually):
     gateway = await start_gateway(service, backend={"idleConnTimeout": 0.05})
     await gateway.ask(GET)
-    connector = gateway.plane._generation._connectors["http"]["http"]
+    connector = gateway.plane._generation._compiler._connectors["http"]["http"]
     assert len(connector._pools) == 1
     gateway.let_pass(1)
     await eventually(lambda: not connector._pools)

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from gateway import ErrorType, GatewayError
+from gateway.forwarding import Hop, TrustedProxies
+from gateway.handover import ClientLimits, Handover
 from gateway.interfaces import Listener
+from gateway_http.client_certificate import certificate_fields
 from gateway_http.client_connection import ClientConnection
-from gateway_http.forwarding import Hop, TrustedProxies
+from gateway_http.client_tls import obtain_client_tls
 from gateway_http.lingering import Lingering
-from gateway_http.tls import client_context
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    import ssl
+    from collections.abc import Callable, Sequence
 
-    from gateway import BuildContext
+    from gateway import BuildContext, Exchange
+    from gateway.handover import ClientConnection as Connected
+    from gateway.handover import Takeover
+    from gateway_http.client_tls import ClientTls
     from gateway_http.config import FrontendHttpConfig
 
-__all__ = ["Connected", "HttpAdapter"]
-
-
-class Connected(Protocol):
-    """A client connection, whatever stage of its life it is in."""
-
-    deadline_s: float
-
-    def drain(self) -> None:
-        """Close if idle; else close when what is under way is over."""
-
-    def close(self) -> None:
-        """Cut whatever is under way."""
-
-    def deadline_passed(self) -> None:
-        """Act: the deadline is over."""
+__all__ = ["HttpAdapter"]
 
 
 class HttpAdapter:
@@ -46,6 +37,7 @@ class HttpAdapter:
 
     Attributes:
         is_draining: Whether connections are closed after the answer that is under way.
+        takeovers: Which connections are handed over, and to whom.
     """
 
     def __init__(self, config: FrontendHttpConfig, context: BuildContext) -> None:
@@ -59,14 +51,26 @@ class HttpAdapter:
         self.max_header_bytes = config.max_header_bytes
         self.max_headers = config.max_headers
         self.max_uri_bytes = config.max_uri_bytes
+        self._limits = ClientLimits(
+            read_timeout_s=self.read_timeout_s,
+            write_timeout_s=self.write_timeout_s,
+            idle_timeout_s=self.idle_timeout_s,
+            max_request_bytes=self.max_request_size,
+            max_header_bytes=self.max_header_bytes,
+            max_headers=self.max_headers,
+            max_uri_bytes=self.max_uri_bytes,
+        )
         self.is_draining = False
+        self.takeovers: Sequence[Takeover] = ()
         self._trusted_proxies = TrustedProxies(config.trusted_proxies)
         self._config = config
         self._context = context
         self._deadlines = context.deadlines
         self._connections: set[Connected] = set()
         self._lingering: set[Connected] = set()  # those of them that only wait for the client to go
-        self._listeners = _listeners(config, context)
+        tls = config.tls
+        self._tls = obtain_client_tls(tls, context) if tls is not None and tls.enabled else None
+        self._listeners = _listeners(config, self._tls)
 
     def listeners(self) -> Sequence[Listener]:
         """Return the addresses to serve."""
@@ -76,11 +80,16 @@ class HttpAdapter:
         """Return the protocol of a new connection."""
         return ClientConnection(self, "http" if listener.tls is None else "https", listener.serve or self.serve)
 
+    def hand_over_to(self, takeovers: Sequence[Takeover]) -> None:
+        """Hand connections over from now on as ``takeovers`` say, and offer their protocols to clients."""
+        self.takeovers = tuple(takeovers)
+        protocols = [protocol for takeover in takeovers for protocol in takeover.alpn]
+        if self._tls is not None:
+            self._tls.offer([*protocols, "http/1.1"])
+
     def is_current(self) -> bool:
-        """Tell whether the certificate files are still the ones that were loaded; asked at a reload."""
-        return [listener.reuse_key for listener in self._listeners] == [
-            listener.reuse_key for listener in _listeners(self._config, self._context)
-        ]
+        """Tell whether the files of certificates are still the ones that were loaded; asked at a reload."""
+        return self._tls is None or self._tls.is_current(self._context)
 
     def drain(self) -> None:
         """Close idle connections, and the others after their answer."""
@@ -126,28 +135,87 @@ class HttpAdapter:
         self._lingering.add(lingering)
         transport.set_protocol(lingering)
 
-    def hop(self, peer: str, scheme: str) -> Hop:
-        """Return what services are told about a connection from ``peer``."""
+    def hand_over(
+        self,
+        connection: Connected,
+        takeover: Takeover,
+        transport: asyncio.Transport,
+        hop: Hop,
+        serve: Callable[[Exchange], None],
+        received: bytes = b"",
+    ) -> bool:
+        """Have somebody else go on with what ``connection`` turned out to be; returns whether they do."""
+        handover = Handover(
+            transport=transport,
+            received=received,
+            hop=hop,
+            limits=self._limits,
+            serve=serve,
+            is_draining=self.is_draining,
+            forget=self.forget,
+            linger=lambda successor: self.linger(successor, transport),
+        )
+        successor = takeover.take(handover)
+        if successor is None:
+            return False
+        self.replace(connection, successor)
+        if received:
+            successor.data_received(received)
+        return True
+
+    def hop(self, peer: str, scheme: str, tls: ssl.SSLObject | None = None) -> Hop:
+        """Return what services are told about a connection from ``peer``; ``tls`` is what encrypts it."""
         config = self._config
-        return Hop(peer, scheme, trusted=self._trusted_proxies, has_forwarded=config.forwarded, via=config.via)
+        hop = Hop(peer, scheme, trusted=self._trusted_proxies, has_forwarded=config.forwarded, via=config.via)
+        if config.forward_client_cert != "none":
+            hop.believes_certificates = peer in self._trusted_proxies
+        certificate = tls.getpeercert() if tls is not None else None
+        if tls is not None and certificate:
+            hop.peer_certificate = certificate
+            hop.certificate_fields = certificate_fields(tls, config.forward_client_cert)
+        return hop
+
+    def guarded(
+        self, serve: Callable[[Exchange], None], tls: ssl.SSLObject | None, hop: Hop
+    ) -> Callable[[Exchange], None]:
+        """Return what answers the exchanges of a connection: ``serve``, unless some hosts need a client certificate.
+
+        Args:
+            serve: Answers those that may pass.
+            tls: What encrypts the connection; over a plain one nobody can show a certificate.
+            hop: Of the connection.
+        """
+        guard = self._tls
+        if guard is None or not guard.has_guarded_names or hop.peer_certificate is not None:
+            return serve
+        shown = tls.context if tls is not None else None
+
+        def serve_guarded(exchange: Exchange) -> None:
+            is_misdirected = guard.is_misdirected(exchange.request.host, shown)
+            if is_misdirected is None:
+                serve(exchange)
+            elif is_misdirected:
+                self.refuse(exchange, GatewayError(ErrorType.MISDIRECTED, "this connection is not for this host"))
+            else:
+                self.refuse(exchange, GatewayError(ErrorType.FORBIDDEN, "a client certificate is needed"))
+
+        return serve_guarded
 
     def _watch(self, connection: Connected) -> None:
         self._connections.add(connection)
         self._deadlines.watch(connection)
 
 
-def _listeners(config: FrontendHttpConfig, context: BuildContext) -> list[Listener]:
+def _listeners(config: FrontendHttpConfig, client_tls: ClientTls | None) -> list[Listener]:
     tls = config.tls
-    if tls is None or not tls.enabled:
+    if tls is None or client_tls is None:
         return [Listener(host=config.host, port=config.port)]
-    paths = [context.resolve(tls.cert_file), context.resolve(tls.key_file)]
-    ssl_context = client_context(tls, context)
-    fingerprint = hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()
     secure = Listener(
         host=config.host,
         port=config.port if tls.port is None else tls.port,
-        tls=ssl_context,
-        reuse_key=(fingerprint, tls.min_version, tls.max_version),
+        tls=client_tls.context,
+        reuse_key=client_tls.fingerprint,
+        handshake_timeout_s=tls.handshake_timeout,
     )
     return [secure] if tls.port is None else [Listener(host=config.host, port=config.port), secure]
 

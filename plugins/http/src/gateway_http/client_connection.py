@@ -21,14 +21,16 @@ import math
 import re
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from operator import itemgetter
 from random import getrandbits
 from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request, Response
+from gateway.forwarding import UNKNOWN
+from gateway.semantics import count_forwards
 from gateway_http.chunked import ChunkedDecoder, TrailersTooLarge, encode_end
 from gateway_http.fields import END_OF_HEAD, STATUS_LINES, Malformed, check_request_fields, field_line, status_line
-from gateway_http.forwarding import UNKNOWN
 from gateway_http.request_fields import NO_FIELDS, RequestFields, read_request_fields
 from gateway_http.request_line import ORDINARY_LINE, RequestLine, check_beginning_of_line, read_request_line
 from gateway_http.tunnel import ClientTunnel
@@ -37,14 +39,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway import Origin
+    from gateway.forwarding import Hop
+    from gateway.handover import Takeover
     from gateway_http.adapter import HttpAdapter
     from gateway_http.fields import Pairs
-    from gateway_http.forwarding import Hop
 
 __all__ = ["ClientConnection"]
 
 MAX_REMEMBERED_BYTES = 4096
 """Longer header sections are not remembered: an idle connection should cost little."""
+
+SMALL_CHUNK_BYTES = 4096
+"""Up to so much, copying a piece of a body into one write costs less than writing three."""
 
 FIRST_FINAL_STATUS = 200
 NO_CONTENT_STATUS = 204
@@ -54,7 +60,9 @@ NO_CONTENT = frozenset({NO_CONTENT_STATUS, 304})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _LINES_BEFORE_CONTENT = {
-    status: line for status, line in STATUS_LINES.items() if status >= FIRST_FINAL_STATUS and status not in NO_CONTENT
+    status: line + b"\r\n"
+    for status, line in STATUS_LINES.items()
+    if status >= FIRST_FINAL_STATUS and status not in NO_CONTENT
 }
 _OURS = frozenset({b"connection", b"content-length", b"date", b"keep-alive", b"transfer-encoding", b"x-request-id"})
 """Fields of a response that are looked at: the connection's own ones must not come from elsewhere, a date must."""
@@ -87,6 +95,7 @@ class ClientConnection(asyncio.Protocol):
         "_idle_timeout_s",
         "_is_chunking",
         "_is_continue_due",
+        "_is_fresh",
         "_is_lost",
         "_is_reading_paused",
         "_is_writing_paused",
@@ -124,6 +133,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_reading_paused = False
         self._is_writing_paused = False
         self._is_lost = False
+        self._is_fresh = True  # no request came yet
         self._closes = False
         self._drops_input = False
         self._connection_line = ""
@@ -150,11 +160,18 @@ class ClientConnection(asyncio.Protocol):
         adapter = self._adapter
         peer = transport.get_extra_info("peername")
         # A client that is gone already has no name; it must not pass for somebody who is trusted.
-        self._hop = adapter.hop(peer[0] if isinstance(peer, tuple) else UNKNOWN, self._scheme)
+        tls = transport.get_extra_info("ssl_object") if self._scheme == "https" else None
+        self._hop = adapter.hop(peer[0] if isinstance(peer, tuple) else UNKNOWN, self._scheme, tls)
+        self._serve = adapter.guarded(self._serve, tls, self._hop)
         self.deadline_s = time.monotonic() + adapter.read_timeout_s
         if adapter.is_draining:
             self._close_after_answer()
-        if not adapter.admit(self):
+        has_room = adapter.admit(self)
+        takeover = self._chosen() if adapter.takeovers and self._scheme == "https" else None
+        if takeover is not None:
+            if not has_room or not adapter.hand_over(self, takeover, self._transport, self._hop, self._serve):
+                self._transport.abort()  # a refusal in HTTP/1.1 would mean nothing to this client
+        elif not has_room:
             self._refuse(GatewayError(ErrorType.UNAVAILABLE, "too many connections", headers=((b"retry-after", b"1"),)))
 
     def data_received(self, data: bytes) -> None:
@@ -239,6 +256,30 @@ class ClientConnection(asyncio.Protocol):
         elif self._request_body is not None and not self._is_reading_paused and not self._is_continue_due:
             self._spoil(GatewayError(ErrorType.TIMEOUT, "the request body took too long to arrive"))
 
+    # Handing over.
+
+    def _chosen(self) -> Takeover | None:
+        """Return who takes the connection over, by what was chosen in the TLS handshake."""
+        chosen = self._transport.get_extra_info("ssl_object").selected_alpn_protocol()
+        return next((takeover for takeover in self._adapter.takeovers if chosen in takeover.alpn), None)
+
+    def _hand_over(self, data: bytes) -> bool:
+        """Look whether a connection begins with what somebody else takes over.
+
+        Args:
+            data: Everything that came.
+
+        Returns:
+            Whether there is nothing more to do here, for now at least.
+        """
+        for takeover in self._adapter.takeovers:
+            if takeover.opening and data.startswith(takeover.opening):
+                return self._adapter.hand_over(self, takeover, self._transport, self._hop, self._serve, data)
+            if takeover.opening.startswith(data):
+                self._received = data
+                return True
+        return False
+
     # Reading heads.
 
     def _receive_head(self, data: bytes) -> None:
@@ -260,6 +301,8 @@ class ClientConnection(asyncio.Protocol):
         adapter = self._adapter
         if not self._received:
             self.deadline_s = time.monotonic() + adapter.read_timeout_s
+        if self._is_fresh and self._hand_over(data):
+            return
         self._received = data
         line, end, section = data.partition(b"\r\n")
         try:
@@ -296,7 +339,7 @@ class ClientConnection(asyncio.Protocol):
         request = Request.__new__(Request)
         request.method, request.path, request.query = ordinary.groups("")
         headers = request.headers = Headers.__new__(Headers)
-        headers.pairs = fields.pairs.copy()
+        headers.section = fields.shared
         request.body = b""
         request.origin = fields.origin
         request.id = fields.request_id or f"{getrandbits(128):032x}"
@@ -312,6 +355,8 @@ class ClientConnection(asyncio.Protocol):
         """Serve a head that is not as most are."""
         if not line:
             self._receive_head(head)
+            return
+        if self._is_fresh and self._hand_over(head + self._received):
             return
         try:
             asked = read_request_line(line, self._adapter.max_uri_bytes)
@@ -329,7 +374,7 @@ class ClientConnection(asyncio.Protocol):
         exchange = self._exchange = Exchange(request, self)
         try:
             self._examine(request, asked, fields)
-            is_for_us = asked.path == "*" or _count_forwards(request)
+            is_for_us = asked.path == "*" or count_forwards(request)
         except GatewayError as error:
             self._refuse(error, exchange)
             return
@@ -352,6 +397,7 @@ class ClientConnection(asyncio.Protocol):
         """
         if section == self._fields.section:
             return self._fields
+        self._is_fresh = False
         fields = read_request_fields(section, self._adapter.max_headers)
         host = fields.host or b""
         if fields.forwarding or fields.takes_trailers:
@@ -582,12 +628,12 @@ class ClientConnection(asyncio.Protocol):
         ):
             self._respond_closely(exchange, response)
             return
-        pairs = response.headers.pairs
-        if _OURS.intersection(map(_name, pairs)) != _DATE_ONLY:
-            pairs = _mended(pairs)
-        end = f"x-request-id: {request.id}\r\ncontent-length: {len(body)}\r\n{self._connection_line}"
+        headers = response.headers
+        if headers.names_among(_OURS) != _DATE_ONLY:
+            headers = _mended(headers)
+        end = f"x-request-id: {request.id}\r\ncontent-length: {len(body)}\r\n{self._connection_line}\r\n"
         self._sent_bytes = len(body)
-        self._outbox.write(self._transport, b"\r\n".join([line, *map(field_line, pairs), end.encode("latin-1"), body]))
+        self._outbox.write(self._transport, b"".join((line, headers.block(), end.encode("latin-1"), body)))
         self._finish()
 
     def _respond_closely(self, exchange: Exchange, response: Response) -> None:
@@ -609,9 +655,8 @@ class ClientConnection(asyncio.Protocol):
         self._sent_bytes = 0
         has_content = exchange.request.method != "HEAD" and status not in NO_CONTENT
         framing = self._frame(exchange.request, body) if has_content else _length_without_content(response)
-        lines = [status_line(status), *map(field_line, _mended(response.headers.pairs))]
         end = f"x-request-id: {exchange.request.id}\r\n{framing}{self._connection_line}\r\n"
-        self._write_now(b"\r\n".join([*lines, end.encode("latin-1")]))
+        self._write_now(b"%b\r\n%b%b" % (status_line(status), _mended(response.headers).block(), end.encode("latin-1")))
         if not has_content:
             response.discard()
             self._finish()
@@ -647,7 +692,11 @@ class ClientConnection(asyncio.Protocol):
         if not self._is_chunking:
             self._transport.write(chunk)
         elif chunk:
-            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+            size = len(chunk)
+            if size <= SMALL_CHUNK_BYTES:
+                self._transport.write(b"%x\r\n%b\r\n" % (size, chunk))
+            else:
+                self._transport.writelines((b"%x\r\n" % size, chunk, b"\r\n"))
 
     def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send the end."""
@@ -755,34 +804,20 @@ def _too_large() -> GatewayError:
     return GatewayError(ErrorType.HEADERS_TOO_LARGE, "the request head is too large")
 
 
-def _count_forwards(request: Request) -> bool:
-    """Count ``Max-Forwards`` down (RFC 9110 section 7.6.2); returns whether the request goes no further.
-
-    Raises:
-        GatewayError: If it is a TRACE that goes no further.
-    """
-    if request.method not in ("OPTIONS", "TRACE"):
-        return False
-    forwards = request.headers.get("max-forwards") or ""
-    if not (forwards.isascii() and forwards.isdigit()):
-        return False
-    if int(forwards):
-        request.headers.set("max-forwards", str(int(forwards) - 1))
-        return False
-    if request.method == "TRACE":
-        raise GatewayError(ErrorType.METHOD_NOT_ALLOWED, "TRACE is not answered here", headers=((b"allow", b""),))
-    return True
-
-
-def _mended(pairs: Sequence[tuple[bytes, bytes]]) -> Pairs:
+def _mended(headers: Headers) -> Headers:
     """Return the fields of a response without those that only the connection may send, and with a date.
 
     A recipient with a clock dates what it passes on (RFC 9110 section 6.6.1).
     """
-    kept = [pair for pair in pairs if pair[0] not in _OURS or pair[0] == b"date"]
+    kept = [pair for pair in headers.pairs if pair[0] not in _OURS or pair[0] == b"date"]
     if b"date" not in map(_name, kept):
-        kept.append((b"date", formatdate(usegmt=True).encode("ascii")))
-    return kept
+        kept.append((b"date", _date(int(time.time()))))
+    return Headers(kept)
+
+
+@lru_cache(1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode("ascii")
 
 
 def _length_without_content(response: Response) -> str:

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from gateway import Config, Duration, Size
+from gateway_http.tls_config import BackendTlsConfig, FrontendTlsConfig
 
-__all__ = [
-    "BackendHttpConfig",
-    "BackendTlsConfig",
-    "FrontendHttpConfig",
-    "FrontendTlsConfig",
-    "RequestLimitsConfig",
-    "TlsVersion",
-]
+__all__ = ["BackendHttpConfig", "BackendServiceConfig", "FrontendHttpConfig", "RequestLimitsConfig"]
 
-TlsVersion = Literal["1.2", "1.3"]
 Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class FrontendTlsConfig(Config):
-    """TLS towards clients."""
-
-    enabled: bool = Field(default=True, description="Whether TLS is terminated.")
-    cert_file: str = Field(description="The certificate with its chain, PEM.")
-    key_file: str = Field(description="Its private key, PEM, not encrypted.")
-    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
-    max_version: TlsVersion = Field(default="1.3", description="The newest TLS version that is spoken.")
-    port: Port | None = Field(
-        default=None, description="Serve TLS on this port beside plain HTTP on `port`; without it TLS takes `port`."
-    )
-
-    @model_validator(mode="after")
-    def _versions_in_order(self) -> FrontendTlsConfig:
-        if self.max_version < self.min_version:
-            msg = f"maxVersion {self.max_version!r} is below minVersion {self.min_version!r}; swap them"
-            raise ValueError(msg)
-        return self
 
 
 class FrontendHttpConfig(Config):
@@ -74,6 +47,12 @@ class FrontendHttpConfig(Config):
         default=True, description="Whether services are sent `Forwarded` (RFC 7239) beside X-Forwarded-*."
     )
 
+    forward_client_cert: Literal["none", "certificate", "chain"] = Field(
+        default="none",
+        description="What services are told of a client's verified certificate (RFC 9440): nothing, `Client-Cert`, or "
+        "`Client-Cert-Chain` too. Unless `none`, those of `trustedProxies` are believed.",
+    )
+
     @model_validator(mode="after")
     def _ports_differ(self) -> FrontendHttpConfig:
         if self.tls is not None and self.tls.enabled and self.tls.port == self.port != 0:
@@ -93,31 +72,12 @@ class FrontendHttpConfig(Config):
         return values
 
 
-class BackendTlsConfig(Config):
-    """TLS towards services, for instances whose scheme is ``https``."""
+class BackendServiceConfig(Config):
+    """HTTP towards one service, where it is another than towards the others."""
 
-    enabled: bool = Field(default=True, description="Accepted for completeness; the scheme of an instance decides.")
-    insecure_skip_verify: bool = Field(default=False, description="Do not verify certificates. For tests only.")
-    server_name: str | None = Field(
-        default=None, description="The name to ask for (SNI) and verify; default the address."
+    tls: BackendTlsConfig = Field(
+        default_factory=BackendTlsConfig, description="TLS towards its instances, over that of `backend.http`."
     )
-    root_ca_file: str | None = Field(
-        default=None, alias="rootCAFile", description="Trust these authorities, PEM, instead of the system's."
-    )
-    client_cert_file: str | None = Field(default=None, description="The gateway's own certificate with its chain, PEM.")
-    client_key_file: str | None = Field(default=None, description="Its private key, PEM.")
-    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
-    max_version: TlsVersion = Field(default="1.3", description="The newest TLS version that is spoken.")
-
-    @model_validator(mode="after")
-    def _whole_pairs(self) -> BackendTlsConfig:
-        if (self.client_cert_file is None) != (self.client_key_file is None):
-            msg = "clientCertFile and clientKeyFile belong together; give both or none"
-            raise ValueError(msg)
-        if self.max_version < self.min_version:
-            msg = f"maxVersion {self.max_version!r} is below minVersion {self.min_version!r}; swap them"
-            raise ValueError(msg)
-        return self
 
 
 class BackendHttpConfig(Config):
@@ -141,6 +101,19 @@ class BackendHttpConfig(Config):
     )
     max_response_header_bytes: Size = Field(default=65536, description="The largest response head in bytes.", gt=0)
     tls: BackendTlsConfig = Field(default_factory=BackendTlsConfig, description="TLS towards instances.")
+    services: dict[str, BackendServiceConfig] = Field(
+        default_factory=dict, description="What is different for single services, by their names."
+    )
+
+    @model_validator(mode="after")
+    def _services_go_with_the_rest(self) -> Self:
+        for name, service in self.services.items():
+            try:
+                service.tls.over(self.tls)
+            except ValueError as error:
+                msg = f"services.{name}.tls does not go with the tls above it: {error}"
+                raise ValueError(msg) from error
+        return self
 
 
 class RequestLimitsConfig(Config):

@@ -11,7 +11,7 @@ from gateway import ErrorType, GatewayError
 from gateway_http.fields import IDEMPOTENT_METHODS
 from gateway_http.pool import InstancePool
 from gateway_http.service_connection import ServiceConnection, StaleConnection
-from gateway_http.tls import service_context
+from gateway_http.service_tls import TlsOfServices
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,9 +47,13 @@ class HttpConnector:
         self._open_count = 0
         self._pools: dict[Instance, InstancePool] = {}
         # Built now, so that an unreadable certificate stops the start and not a request.
-        self._tls = service_context(config.tls, context)
+        self._tls = TlsOfServices(config, context)
         self._count(0)
         context.background.start("forget unused pools", self._forget_pools)
+
+    def is_current(self) -> bool:
+        """Tell whether the files of certificates are still the ones that were loaded; asked at a reload."""
+        return self._tls.is_current()
 
     async def open(self, instance: Instance, exchange: Exchange) -> Response:
         """Send the request and return the response once its head is there."""
@@ -115,13 +119,13 @@ class HttpConnector:
             OSError: If the instance cannot be reached, TLS failures included.
         """
         endpoint = pool.instance.endpoint
-        is_tls = endpoint.scheme in ("https", "wss")
+        tls = self._tls.of(pool.instance.service) if endpoint.scheme in ("https", "wss") else None
         transport, connection = await asyncio.get_running_loop().create_connection(
             lambda: ServiceConnection(pool),
             endpoint.address,
             endpoint.port,
-            ssl=self._tls if is_tls else None,
-            server_hostname=(self.config.tls.server_name or endpoint.address) if is_tls else None,
+            ssl=tls.context if tls is not None else None,
+            server_hostname=(tls.server_name or endpoint.address) if tls is not None else None,
         )
         raw = transport.get_extra_info("socket")
         if raw is not None and self.config.keep_alive_timeout:
@@ -135,8 +139,12 @@ class HttpConnector:
         """Drop the pools of instances that are gone."""
         while True:
             await asyncio.sleep(self.config.idle_conn_timeout or 60.0)
-            for instance in [instance for instance, pool in self._pools.items() if pool.is_empty]:
-                del self._pools[instance]
+            self._forget_empty_pools()
+
+    def _forget_empty_pools(self) -> None:
+        # A call of its own: names in a loop that sleeps would hold the last instance until the next round.
+        for instance in [instance for instance, pool in self._pools.items() if pool.is_empty]:
+            del self._pools[instance]
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from gateway.semantics import BODILESS_METHODS, HOP_BY_HOP, IDEMPOTENT_METHODS, METHODS, UNTRAILED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
@@ -38,60 +40,6 @@ END_OF_HEAD = b"\r\n\r\n"
 
 KEEP_ALIVE = frozenset({b"keep-alive"})
 """The options of most ``Connection`` fields."""
-
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authentication-info",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Fields that end at the next hop (RFC 9110 section 7.6.1); those for proxies end here, since we are the server."""
-
-UNTRAILED = HOP_BY_HOP | {
-    b"authorization",
-    b"cache-control",
-    b"content-encoding",
-    b"content-length",
-    b"content-range",
-    b"content-type",
-    b"cookie",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"max-forwards",
-    b"range",
-    b"set-cookie",
-    b"trailer",
-    b"x-forwarded-for",
-    b"x-forwarded-host",
-    b"x-forwarded-proto",
-    b"x-request-id",
-}
-"""Fields for framing, routing, authentication and the like, which a trailer must not hold (RFC 9110 section 6.5.1)."""
-
-METHODS = {
-    name.encode("ascii"): name
-    for name in (
-        *("ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "M-SEARCH", "MERGE"),
-        *("MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH"),
-        *("PURGE", "PUT", "QUERY", "REBIND", "REPORT", "SEARCH", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK"),
-        "UNSUBSCRIBE",
-    )
-}
-"""The methods that are known; others are answered with 501 (RFC 9110 section 9.1)."""
-
-IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", "QUERY", "PROPFIND", "REPORT"})
-"""Methods that may be repeated when a connection dies (RFC 9110 section 9.2.2, RFC 4918, RFC 3253, RFC 10008)."""
-
-BODILESS_METHODS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "PROPFIND"})
-"""Methods that anticipate no content: no ``Content-Length: 0`` is sent with them (RFC 9110 section 8.6)."""
 
 STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode("ascii")

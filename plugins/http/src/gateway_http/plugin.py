@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import AdapterRegistration, BuildContext, ConnectorRegistration, PolicyRegistration, Stage, hookimpl
+from gateway import (
+    AdapterRegistration,
+    BuildContext,
+    CommandRegistration,
+    ConnectorRegistration,
+    PolicyRegistration,
+    Stage,
+    hookimpl,
+)
 from gateway_http.config import BackendHttpConfig, FrontendHttpConfig, RequestLimitsConfig
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from gateway_http.adapter import HttpAdapter
@@ -58,6 +67,32 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
             rule_keys={key: key for key in ("maxRequestSize", "maxHeaderBytes", "maxUriBytes")},
         )
     ]
+
+
+@hookimpl
+def gateway_register_commands() -> Sequence[CommandRegistration]:
+    return [
+        CommandRegistration(
+            name="dev-certs",
+            summary="Make certificates to try TLS with: an authority, a server and a client.",
+            add_arguments=add_dev_certs_arguments,
+            run=run_dev_certs,
+        )
+    ]
+
+
+def add_dev_certs_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", default=["localhost", "127.0.0.1", "::1"], help="what the server is called"
+    )
+    parser.add_argument("--out", metavar="DIR", default="certs", help="where to put them (default: %(default)s)")
+    parser.add_argument("--client", metavar="NAME", default="dev-client", help="whom the client's is for")
+
+
+def run_dev_certs(args: argparse.Namespace) -> int:
+    from gateway_http.dev_certs import run
+
+    return run(args)
 
 
 def build_request_limits(config: RequestLimitsConfig, context: BuildContext) -> RequestLimits:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from itertools import product
 from typing import TYPE_CHECKING
 
-from gateway import ErrorType, GatewayError
+from gateway import ErrorType, GatewayError, Section
+from gateway.forwarding import FORWARDING_FIELDS
+from gateway.semantics import REQUEST_ID, is_authority, lookalikes
 from gateway_http.fields import HOP_BY_HOP, KEEP_ALIVE, check_request_fields, cut_fields, nominated
-from gateway_http.forwarding import FORWARDING_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway import Origin
     from gateway_http.fields import Pairs
 
-__all__ = ["NO_FIELDS", "RequestFields", "is_authority", "read_request_fields"]
+__all__ = ["NO_FIELDS", "RequestFields", "read_request_fields"]
 
-MAX_PORT = 65535
-_HOST = re.compile(rb"(?:[A-Za-z0-9._~-]*|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{0,5}))?")
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=@:-]{1,128}")
 _KEPT = frozenset({b"host", b"via", b"authorization", b"content-type", b"cookie", b"max-forwards"})
 """Fields that a client cannot have removed by nominating them: what they carry must reach the service."""
 
@@ -32,6 +27,7 @@ class RequestFields:
     Attributes:
         section: Its bytes.
         pairs: What goes on to the service, with ``host`` first: end-to-end fields that nothing else here stands for.
+        shared: The same for all requests with this section, if it is plain.
         origin: Where the requests of this connection that have this section come from; the connection's own.
         is_plain: Whether it says nothing that needs a closer look: one good host, and nothing about the connection.
         host: The ``Host`` field; ``None`` if there is none.
@@ -49,6 +45,7 @@ class RequestFields:
 
     # Most sections say little: defaults in the class spare setting them.
     origin: Origin
+    shared: Section
     is_plain = True
     host: bytes | None = None
     has_body = False
@@ -100,23 +97,9 @@ def read_request_fields(section: bytes, max_fields: int) -> RequestFields:
         fields.is_plain = False
     else:
         fields.pairs.insert(0, (b"host", fields.host))
+    if fields.is_plain:
+        fields.shared = Section(fields.pairs)
     return fields
-
-
-def is_authority(value: bytes) -> bool:
-    """Tell whether ``value`` is a host and perhaps a port (RFC 9110 section 4.2), or empty.
-
-    Escapes and sub-delimiters, which RFC 3986 allows in a name, are not: no host has them, and recipients disagree.
-    """
-    found = _HOST.fullmatch(value)
-    if found is None or int(found["port"] or 0) > MAX_PORT:
-        return False
-    if found["ipv6"] is not None:
-        try:
-            ipaddress.IPv6Address(found["ipv6"].decode("ascii"))
-        except ValueError:
-            return False
-    return True
 
 
 def _read_host(fields: RequestFields, _name: bytes, value: bytes) -> None:
@@ -157,7 +140,7 @@ def _read_expect(fields: RequestFields, _name: bytes, value: bytes) -> None:
 
 def _read_request_id(fields: RequestFields, _name: bytes, value: bytes) -> None:
     # Two of them name no request.
-    is_usable = fields.request_id is None and _REQUEST_ID.fullmatch(value)
+    is_usable = fields.request_id is None and REQUEST_ID.fullmatch(value)
     fields.request_id = value.decode("ascii") if is_usable else ""
 
 
@@ -178,14 +161,6 @@ def _drop(fields: RequestFields, name: bytes, value: bytes) -> None:
     """Ends here, and means nothing here."""
 
 
-def _lookalikes(names: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield ``x_forwarded-for`` and the like: CGI and its heirs, WSGI among them, read underscores as hyphens."""
-    for name in names:
-        first, *others = name.split(b"-")
-        for separators in product((b"-", b"_"), repeat=len(others)):
-            yield first + b"".join(mark + part for mark, part in zip(separators, others, strict=True))
-
-
 _SPECIAL: dict[bytes, Callable[[RequestFields, bytes, bytes], None]] = {
     **dict.fromkeys(HOP_BY_HOP, _drop),
     **dict.fromkeys(FORWARDING_FIELDS, _read_forwarding),
@@ -198,4 +173,4 @@ _SPECIAL: dict[bytes, Callable[[RequestFields, bytes, bytes], None]] = {
     b"upgrade": _read_upgrade,
     b"x-request-id": _read_request_id,
 }
-_READERS = {**dict.fromkeys(_lookalikes(_SPECIAL), _drop), **_SPECIAL}
+_READERS = {**dict.fromkeys(lookalikes(_SPECIAL), _drop), **_SPECIAL}

@@ -6,8 +6,8 @@ import re
 from typing import NamedTuple
 
 from gateway import ErrorType, GatewayError
+from gateway.semantics import is_authority
 from gateway_http.fields import METHODS
-from gateway_http.request_fields import is_authority
 
 __all__ = ["ORDINARY_LINE", "RequestLine", "check_beginning_of_line", "read_request_line"]
 

@@ -6,6 +6,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from gateway import Section
 from gateway_http.fields import HOP_BY_HOP, KEEP_ALIVE, Malformed, check_response_fields, cut_fields, nominated
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class ResponseFields:
     Attributes:
         section: Its bytes.
         pairs: What goes on to the client: end-to-end fields without those for framing.
+        shared: The same for all responses with this section, if it is plain.
         is_plain: Whether it says nothing that needs a closer look: a length, and nothing about the connection.
         content_length: How long the content is, or ``None``.
         is_chunked: Whether it is chunked.
@@ -49,6 +51,7 @@ class ResponseFields:
     """
 
     # Most sections say little: defaults in the class spare setting them.
+    shared: Section
     is_plain = True
     content_length: int | None = None
     is_chunked = False
@@ -105,6 +108,8 @@ def read_response_fields(section: bytes) -> ResponseFields:
         fields.pairs = [pair for pair in fields.pairs if pair[0] not in fields.options]
     elif fields.content_length is None:
         fields.is_plain = False
+    if fields.is_plain:
+        fields.shared = Section(fields.pairs)
     return fields
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError, Headers, Response, Waiter
 from gateway_http.chunked import ChunkedDecoder, TrailersTooLarge, encode_end
-from gateway_http.fields import BODILESS_METHODS, END_OF_HEAD, Malformed, check_response_fields, field_line
+from gateway_http.fields import BODILESS_METHODS, END_OF_HEAD, Malformed, check_response_fields
 from gateway_http.response_fields import (
     NO_FIELDS,
     ORDINARY_STATUSES,
@@ -135,14 +135,14 @@ class ServiceConnection(asyncio.Protocol):
         waiter: Waiter[Response] = Waiter()
         self._waiter = waiter
         method, query, body, origin = request.method, request.query, request.body, request.origin
-        pairs = request.headers.pairs
+        headers = request.headers
         if not exchange.route.preserve_host or not origin.host:
-            pairs = _with_host(pairs, self._pool.instance.authority)
-        if not _OURS.isdisjoint(map(_name, pairs)):
-            pairs = [pair for pair in pairs if pair[0] not in _OURS]
+            headers = Headers(_with_host(headers.pairs, self._pool.instance.authority))
+        if headers.has_any(_OURS):
+            headers = Headers([pair for pair in headers.pairs if pair[0] not in _OURS])
         target = f"{exchange.upstream_path}?{query}" if query else exchange.upstream_path
-        beginning = f"{method} {target} HTTP/1.1\r\nx-request-id: {request.id}".encode("latin-1")
-        head = b"\r\n".join([beginning, *map(field_line, pairs), origin.forwarding.block])
+        beginning = f"{method} {target} HTTP/1.1\r\nx-request-id: {request.id}\r\n".encode("latin-1")
+        head = beginning + headers.block() + origin.forwarding.block
         if request.upgrade is not None and request.upgrade in exchange.route.allow_upgrade:
             head += f"connection: upgrade\r\nupgrade: {request.upgrade}\r\n".encode("latin-1")
         if isinstance(body, Body):
@@ -266,7 +266,7 @@ class ServiceConnection(asyncio.Protocol):
         response = Response.__new__(Response)
         response.status = status
         headers = response.headers = Headers.__new__(Headers)
-        headers.pairs = fields.pairs.copy()
+        headers.section = fields.shared
         response.body = data[end:]
         response.tunnel = None
         self._waiter = self._exchange = None
