@@ -1,0 +1,1 @@
+"""HTTP/2 for Gateway: towards clients by ALPN and prior knowledge, and towards services."""
