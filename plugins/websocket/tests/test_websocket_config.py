@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from gateway.errors import ConfigurationError
 from gateway_websocket.config import BackendWebSocketConfig, WebSocketConfig
-from gateway_websocket.limits import ServiceLimits, keep_alive_times
+from gateway_websocket.limits import ServiceLimits, client_limits, keep_alive_times
 from gateway_websocket.origins import OriginCheck, parse_allowed_origin
+from gateway_websocket.refused import REFUSED, REFUSED_BACKEND, REFUSED_IN_RULES
+
+REFUSED_KEYS = {
+    "websocket": REFUSED,
+    "rule": {**REFUSED, **{key.rpartition(".")[2]: reason for key, reason in REFUSED_IN_RULES.items()}},
+    "backend": REFUSED_BACKEND,
+}
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,31 @@ async def test_aliases_are_understood(websocket_gateway, raw_service):
     assert rule.route.allow_upgrade == {"websocket"}
     (policy,) = [each.config for each in rule.policies if each.name == "websocket"]
     assert (policy.max_message_size, policy.ping_period) == (2 * 1024 * 1024, 5)
+
+
+@pytest.mark.parametrize(("where", "key"), [(where, key) for where, keys in REFUSED_KEYS.items() for key in keys])
+@pytest.mark.anyio
+async def test_what_means_nothing_is_refused_with_the_reason(websocket_gateway, raw_service, where, key):
+    blocks: dict[str, dict[str, Any]] = {"websocket": {}, "rule": {}, "backend": {}}
+    blocks[where] = {key: 1} if where != "rule" else {"websocket": {key: 1}}
+    with pytest.raises(ConfigurationError) as refused:
+        await websocket_gateway(raw_service, blocks["websocket"], rule=blocks["rule"], backend=blocks["backend"])
+    (problem,) = refused.value.problems
+    assert problem.path.endswith(f"websocket.{key}")
+    assert problem.message == REFUSED_KEYS[where][key]
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a,b"])
+def test_what_is_no_subprotocol_is_refused(name):
+    with pytest.raises(ValidationError, match="is not the name of a subprotocol"):
+        WebSocketConfig.model_validate({"subprotocols": [name]})
+
+
+def test_services_have_the_write_timeout_of_clients_unless_they_have_their_own():
+    clients = WebSocketConfig(write_timeout=20)
+
+    def seconds(**keys: float) -> float:
+        service = ServiceLimits.of(BackendWebSocketConfig.model_validate(keys))
+        return client_limits(clients, service, has_extensions=False).service_write_timeout_s
+
+    assert (seconds(), seconds(writeTimeout=5), seconds(writeTimeout=0)) == (20, 5, math.inf)

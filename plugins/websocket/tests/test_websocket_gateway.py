@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 
 import pytest
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.typing import Subprotocol
+
+from gateway.errors import ConfigurationError
+from gateway_websocket.config import WebSocketConfig
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +34,30 @@ async def test_messages_go_through_both_ways(websocket_gateway, echo_service):
         (connection,) = echo_service.connections
         assert connection.request.path == "/room?id=1"
         assert connection.request.headers["X-Forwarded-For"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("offered", "reaches"),
+    [
+        ("chat", b"chat"),
+        ("evil, chat,other", b"chat, other"),
+        ("evil", None),
+        ("Chat", None),  # RFC 6455 section 1.9: names are case-sensitive
+        ("", None),
+    ],
+)
+async def test_subprotocols_may_be_limited(websocket_gateway, raw_service, connect, offered, reaches):
+    gateway = await websocket_gateway(raw_service, {"subprotocols": ["chat", "other"]})
+    await connect(gateway, headers={"Sec-WebSocket-Protocol": offered})
+    fields = dict(line.split(b": ", 1) for line in (await raw_service.next()).head.split(b"\r\n")[1:-2])
+    assert fields.get(b"sec-websocket-protocol") == reaches
+
+
+async def test_a_service_cannot_take_a_subprotocol_that_is_not_allowed(websocket_gateway, raw_service, connect):
+    raw_service.fields.append("Sec-WebSocket-Protocol: evil")
+    gateway = await websocket_gateway(raw_service, {"subprotocols": ["chat"]})
+    refused = await connect(gateway, headers={"Sec-WebSocket-Protocol": "evil, chat"})
+    assert refused.head.startswith(b"HTTP/1.1 502 ")
 
 
 async def test_compression_is_between_client_and_service(websocket_gateway, echo_service):
@@ -346,6 +375,42 @@ async def test_the_port_may_speak_tls(websocket_gateway, echo_service, certifica
         assert await client.recv() == "secret"
 
 
+async def test_the_port_may_share_the_tls_of_http(gateway_factory, raw_service, certificate, tmp_path):
+    """With all there is: further names, certificates of clients."""
+    files = {"certFile": str(tmp_path / "cert.pem"), "keyFile": str(tmp_path / "key.pem")}
+    settings = {
+        "frontend": {
+            "http": {"tls": {**files, "minVersion": "1.3"}},
+            "websocket": {"host": "127.0.0.1", "port": 0, "tls": {}},
+        }
+    }
+    gateway = await gateway_factory(settings)
+    port = gateway.gateway.addresses[1][1]
+    for old in (False, True):
+        if old:
+            certificate.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises((ssl.SSLError, ConnectionError)) if old else contextlib.nullcontext():
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=certificate, server_hostname="localhost")
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def test_without_tls_there_is_none_to_share(gateway_factory):
+    settings = {"frontend": {"websocket": {"host": "127.0.0.1", "port": 0, "tls": {}}}}
+    with pytest.raises(ConfigurationError, match=r"frontend\.http has no TLS to share"):
+        await gateway_factory(settings)
+
+
+def test_a_certificate_of_its_own_is_whole():
+    for tls, why in (
+        ({"certFile": "cert.pem"}, "belong together"),
+        ({"minVersion": "1.3"}, "that of frontend.http.tls"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            WebSocketConfig.model_validate({"port": 0, "tls": tls})
+
+
 async def test_a_service_that_is_lost_leaves_no_close_frame(websocket_gateway, raw_service):
     gateway = await websocket_gateway(raw_service)
     async with open_websocket(url(gateway)) as client:
@@ -353,3 +418,44 @@ async def test_a_service_that_is_lost_leaves_no_close_frame(websocket_gateway, r
         with pytest.raises(ConnectionClosed) as closed:
             await client.recv()
         assert closed.value.rcvd is None
+
+
+# Compression and size: what client and service agree on is theirs.
+
+
+@pytest.mark.parametrize(
+    "offer",
+    [
+        {},
+        {"server_no_context_takeover": True},
+        {"client_no_context_takeover": True},
+        {"server_max_window_bits": 9, "client_max_window_bits": 9},
+        {"server_max_window_bits": 15, "client_max_window_bits": 15},
+        {"server_no_context_takeover": True, "client_no_context_takeover": True, "server_max_window_bits": 9},
+    ],
+    ids=str,
+)
+async def test_every_way_to_compress_goes_through(websocket_gateway, echo_service, offer):
+    gateway = await websocket_gateway(echo_service, {"checkText": True})
+    extensions = [ClientPerMessageDeflateFactory(**offer)]
+    async with open_websocket(url(gateway), compression=None, extensions=extensions, max_size=None) as client:
+        assert client.response is not None
+        answered = client.response.headers["Sec-WebSocket-Extensions"]
+        assert answered.startswith("permessage-deflate")
+        for size in (16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131_072):
+            for message in ("{'a': 1}, " * (size // 10), bytes(range(256)) * (size // 256)):
+                await client.send(message)
+                assert await client.recv() == message
+        await client.send(iter(["many ", "fragments ", "x" * 5000]))
+        assert await client.recv() == "many fragments " + "x" * 5000
+
+
+@pytest.mark.parametrize("fragment_bytes", [None, 64, 8192, 1 << 20])
+async def test_large_messages_go_through_in_any_fragments(websocket_gateway, echo_service, fragment_bytes):
+    gateway = await websocket_gateway(echo_service, {"maxMessageSize": 0, "checkText": True})
+    size = 1 << 22 if fragment_bytes != 64 else 1 << 15  # the library takes 1,024 fragments at most
+    async with open_websocket(url(gateway), compression=None, max_size=None) as client:
+        for message in ("x" * size, b"\xff" * size):
+            pieces = (message[at : at + fragment_bytes] for at in range(0, size, fragment_bytes or size))
+            await client.send(message if fragment_bytes is None else pieces)
+            assert await client.recv() == message

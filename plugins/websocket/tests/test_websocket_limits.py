@@ -166,6 +166,17 @@ async def test_a_message_that_is_not_finished_is_not_waited_for(opened, wire, cl
     assert await client.close_code() == (1008, "a message was not finished")
 
 
+async def test_a_service_may_be_held_to_finish_its_messages(opened, wire, clock):
+    gateway, client, service = await opened({"pingPeriod": 0}, backend={"readTimeout": 20})
+    service.send(wire.frame(1, b"x" * 50, mask=None)[:20])
+    await client.reader.readexactly(20)
+    clock.let_pass(gateway, 21)
+    assert (await service.close_code())[0] == 1001
+    service.send(wire.frame(1, b"x" * 50, mask=None)[20:])
+    await client.reader.readexactly(32)
+    assert await client.close_code() == (1013, "the service did not finish a message")
+
+
 async def test_a_client_that_never_reads_is_cut(opened, wire, clock):
     gateway, client, service = await opened({"writeTimeout": 20, "pingPeriod": 0})
     flood = wire.frame(2, b"x" * 60_000, mask=None)
@@ -182,8 +193,10 @@ async def test_a_client_that_never_reads_is_cut(opened, wire, clock):
     await gateway.eventually(lambda: not gateway.gateway.plane.in_flight())
 
 
-async def test_a_service_that_never_reads_is_cut(opened, wire, clock):
-    gateway, client, service = await opened({"writeTimeout": 20, "pingPeriod": 0})
+@pytest.mark.parametrize("keys", [{"websocket": {"writeTimeout": 20}}, {"backend": {"writeTimeout": 20}}])
+async def test_a_service_that_never_reads_is_cut(opened, wire, clock, keys):
+    websocket = {"pingPeriod": 0, **keys.get("websocket", {})}
+    gateway, client, service = await opened(websocket, backend=keys.get("backend"))
     service.writer.transport.pause_reading()
     (socket,) = _sockets(gateway)
     while socket._service_end.slow_since_s > 1e18:

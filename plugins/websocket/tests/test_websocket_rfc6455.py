@@ -22,6 +22,20 @@ def _close(code: int) -> Callable[[Any], list[bytes]]:
     return lambda wire: [wire.close(code)]
 
 
+def _pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def _between(opcode: int, **options: Any) -> Callable[[Any], list[bytes]]:
+    return lambda wire: [wire.frame(1, b"hello") + wire.frame(opcode, b"x", **options) + wire.frame(9)]
+
+
+def _five_fragments(wire: Any) -> bytes:
+    frames = [wire.frame(1, b"fragment1", fin=False), wire.frame(0, b"fragment2", fin=False), wire.frame(9, b"first")]
+    frames += [wire.frame(0, b"fragment3", fin=False), wire.frame(0, b"fragment4", fin=False)]
+    return b"".join([*frames, wire.frame(9, b"second"), wire.frame(0, b"fragment5")])
+
+
 CASES: dict[str, Callable[[Any], list[bytes]]] = {
     # Section 5.6 and 5.2: messages of every length encoding.
     **{
@@ -31,11 +45,17 @@ CASES: dict[str, Callable[[Any], list[bytes]]] = {
     },
     "5.2 several frames at once": lambda wire: [b"".join(wire.frame(1, b"%d" % n) for n in range(50))],
     "5.2 one byte at a time": lambda wire: [bytes((each,)) for each in wire.frame(1, b"x" * 130)],
+    "5.2 a text in pieces of 997 bytes": lambda wire: _pieces(wire.frame(1, b"x" * 65536), 997),
+    "5.2 bytes in pieces of 997 bytes": lambda wire: _pieces(wire.frame(2, b"x" * 65536), 997),
+    "5.2 a thousand messages": lambda wire: [b"".join(wire.frame(2, b"%016d" % n) for n in range(1000))],
     "5.2 unmasked frame": lambda wire: [wire.frame(1, b"x", mask=None)],
     "5.2 length not minimal": lambda wire: [b"\x81\xfe\x00\x05" + b"\0" * 9],
     "5.2 length with the highest bit": lambda wire: [b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff"],
     **{f"5.2 rsv {rsv} on text": _frame(1, b"x", rsv=rsv) for rsv in range(1, 8)},
     **{f"5.2 rsv {rsv} on ping": _frame(9, b"x", rsv=rsv) for rsv in (1, 2, 4)},
+    "5.2 rsv on close": lambda wire: [b"\xf8\x80\0\0\0\0"],
+    **{f"5.2 rsv {rsv} behind a text, before a ping": _between(1, rsv=rsv) for rsv in (2, 3, 4)},
+    **{f"5.2 reserved opcode {each} behind a text, before a ping": _between(each) for each in (5, 7, 13, 15)},
     **{f"5.2 reserved opcode {opcode}": _frame(opcode) for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
     # Section 5.4: fragments.
     "5.4 two fragments": lambda wire: [wire.frame(1, b"a", fin=False), wire.frame(0, b"b")],
@@ -49,6 +69,22 @@ CASES: dict[str, Callable[[Any], list[bytes]]] = {
         wire.frame(1, b"a", fin=False),
         wire.frame(9, b"ping"),
         wire.frame(0, b"b"),
+    ],
+    "5.4 five fragments and two pings": lambda wire: [_five_fragments(wire)],
+    "5.4 five fragments and two pings, one byte at a time": lambda wire: _pieces(_five_fragments(wire), 1),
+    "5.4 two fragments one byte at a time": lambda wire: _pieces(
+        wire.frame(1, b"a", fin=False) + wire.frame(0, b"b"), 1
+    ),
+    "5.4 1,000 fragments of 65 bytes": lambda wire: [
+        wire.frame(2, b"x" * 65, fin=False)
+        + b"".join(wire.frame(0, b"x" * 65, fin=False) for _ in range(998))
+        + wire.frame(0, b"x" * 65)
+    ],
+    "5.4 unfinished continuations before a text": lambda wire: [
+        wire.frame(0, b"x", fin=False) + wire.frame(1, b"a", fin=False) + wire.frame(0, b"b")
+    ],
+    "5.4 continuation after the end, unfinished": lambda wire: [
+        wire.frame(1, b"a", fin=False) + wire.frame(0, b"b") + wire.frame(0, b"c", fin=False) + wire.frame(1, b"d")
     ],
     "5.4 continuation without a beginning": lambda wire: [wire.frame(0, b"x")],
     "5.4 unfinished continuation without a beginning": lambda wire: [wire.frame(0, b"x", fin=False)],
@@ -65,6 +101,18 @@ CASES: dict[str, Callable[[Any], list[bytes]]] = {
     "5.5 ping of 126 bytes": lambda wire: [wire.frame(9, b"x" * 126)],
     "5.5 ten pings": lambda wire: [wire.frame(9, b"%d" % n) for n in range(10)],
     "5.5 fragmented ping": lambda wire: [wire.frame(9, b"x", fin=False)],
+    "5.5 ping of bytes that are no text": lambda wire: [wire.frame(9, b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff")],
+    "5.5 ping one byte at a time": lambda wire: _pieces(wire.frame(9, b"x" * 125), 1),
+    "5.5 ten pings one byte at a time": lambda wire: _pieces(b"".join(wire.frame(9, b"%d" % n) for n in range(10)), 1),
+    "5.5 fragmented pong": _frame(10, b"x", fin=False),
+    "5.5 empty unsolicited pong": _frame(10),
+    "5.5 unsolicited pong, then ping": lambda wire: [wire.frame(10, b"unasked") + wire.frame(9, b"ping")],
+    "5.5 two closes": lambda wire: [wire.close(1000) + wire.close(1001)],
+    "5.5 a ping behind close": lambda wire: [wire.close(1000) + wire.frame(9, b"late")],
+    "5.5 the rest of a message behind close": lambda wire: [
+        wire.frame(1, b"a", fin=False) + wire.close(1000) + wire.frame(0, b"b")
+    ],
+    "5.5 a large message, close, ping": lambda wire: [wire.frame(2, b"x" * 262_144) + wire.close(1000) + wire.frame(9)],
     "5.5 fragmented close": lambda wire: [wire.frame(8, fin=False)],
     "5.5 unsolicited pong": lambda wire: [wire.frame(10, b"x"), wire.frame(1, b"still here")],
     "5.5 a frame behind close": lambda wire: [wire.close(1000) + wire.frame(1, b"late")],
@@ -144,4 +192,4 @@ async def test_the_gateway_answers_as_the_service_does(websocket_gateway, echo_s
         for name in INVALID_TEXTS:
             assert differences.pop(name, (None, ([], 1007)))[1] == ([], 1007)
     assert differences == STRICTER
-    assert len(CASES) > 90
+    assert len(CASES) > 120

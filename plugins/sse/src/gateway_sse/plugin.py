@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from gateway import BuildContext, ConnectorRegistration, PolicyRegistration, Stage, hookimpl
 from gateway_sse.config import BackendSseConfig, SseConfig
+from gateway_sse.refused import REFUSED, REFUSED_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway import Request
     from gateway_sse.connector import SseBackend
     from gateway_sse.policy import SsePolicy
 
@@ -26,6 +28,8 @@ def gateway_register_protocols() -> Sequence[ConnectorRegistration]:
             default_on=True,
             protocol="sse",
             over="http",
+            pseudo_methods={"SSE": asks_for_events},
+            refused=REFUSED_BACKEND,
         )
     ]
 
@@ -44,8 +48,14 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
             # Behind authentication, so that strangers take no place; outside of what may ask a service twice.
             stage=Stage.AUTHORIZE,
             aliases={"keepAliveInterval": "keepaliveTimeout"},
+            refused=REFUSED,
         )
     ]
+
+
+def asks_for_events(request: Request) -> bool:
+    """Tell whether a GET asks for a stream of events."""
+    return "text/event-stream" in (request.headers.get("accept") or "")
 
 
 def build_backend(config: BackendSseConfig, context: BuildContext) -> SseBackend:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from gateway import ErrorType, GatewayError
+from gateway import GatewayError
+from gateway.concurrency import ConnectionCounts
 from gateway_sse.stream import STOPPING
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Streams:
         key = (route_id, service)
         if key not in self._routes:
             if len(self._routes) >= MAX_REMEMBERED_ROUTES:
-                self._routes = {key: route for key, route in self._routes.items() if route.count}
+                self._routes = {key: route for key, route in self._routes.items() if route.counts.total}
             self._routes[key] = RouteStreams(self, service)
         return self._routes[key]
 
@@ -63,13 +63,12 @@ class RouteStreams:
         service: The route's service.
 
     Attributes:
-        count: How many are open.
+        counts: How many are open.
     """
 
     def __init__(self, streams: Streams, service: str) -> None:
         self._streams = streams
-        self.count = 0
-        self._per_client: Counter[str] = Counter()
+        self.counts = ConnectionCounts()
         self._reported: dict[EventStream, int] = {}
         self._active = streams.active.labels(service)
         self._events = streams.events.labels(service)
@@ -87,19 +86,15 @@ class RouteStreams:
         Raises:
             GatewayError: If there is none.
         """
-        if max_count and self.count >= max_count:
-            kind = ErrorType.UNAVAILABLE
-        elif max_per_client and self._per_client[client] >= max_per_client:
-            kind = ErrorType.RATE_LIMIT
-        else:
-            return
-        self._rejected.add()
-        raise GatewayError(kind, "too many connections", headers=((b"retry-after", b"1"),))
+        try:
+            self.counts.check(client, max_count=max_count, max_per_client=max_per_client)
+        except GatewayError:
+            self._rejected.add()
+            raise
 
     def opened(self, stream: EventStream) -> None:
         """Take a stream in."""
-        self.count += 1
-        self._per_client[stream.client] += 1
+        self.counts.add(stream.client)
         self._reported[stream] = 0
         self._streams.open.add(stream)
         self._streams.deadlines.watch(stream)
@@ -116,10 +111,7 @@ class RouteStreams:
         self._streams.deadlines.forget(stream)
         self._streams.open.discard(stream)
         del self._reported[stream]
-        self.count -= 1
-        self._per_client[stream.client] -= 1
-        if not self._per_client[stream.client]:
-            del self._per_client[stream.client]
+        self.counts.remove(stream.client)
         self._active.add(-1)
 
 

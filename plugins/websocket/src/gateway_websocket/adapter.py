@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
@@ -11,7 +12,8 @@ from gateway.interfaces import Listener
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from gateway import BuildContext, Exchange
     from gateway.interfaces import Adapter
@@ -34,7 +36,7 @@ class WebSocketPort:
     def __init__(self, config: WebSocketConfig, context: BuildContext) -> None:
         self._config = config
         self._context = context
-        self._listeners = [] if config.port is None else [self._listener(config.port)]
+        self._own = _OwnTls(config.tls, context) if config.tls is not None and config.tls.enabled else None
 
     def over(self, carrier: Adapter) -> Adapter:
         """Return the adapter whose connections ``carrier`` makes."""
@@ -42,29 +44,28 @@ class WebSocketPort:
 
     def is_current(self) -> bool:
         """Tell whether the certificate files are still the ones that were loaded; asked at a reload."""
-        tls = self._tls
-        return tls is None or all(listener.reuse_key == self._fingerprint(tls) for listener in self._listeners)
+        return self._own is None or self._own.is_current()
 
-    @property
-    def _tls(self) -> WebSocketTlsConfig | None:
-        tls = self._config.tls
-        return tls if tls is not None and tls.enabled else None
-
-    def _listener(self, port: int) -> Listener:
-        tls = self._tls
-        if tls is None:
-            return Listener(host=self._config.host, port=port, serve=self._serve)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = _VERSIONS[tls.min_version]
-        context.load_cert_chain(self._context.resolve(tls.cert_file), self._context.resolve(tls.key_file))
-        context.set_alpn_protocols(["http/1.1"])
-        return Listener(
-            host=self._config.host, port=port, tls=context, reuse_key=self._fingerprint(tls), serve=self._serve
-        )
-
-    def _fingerprint(self, tls: WebSocketTlsConfig) -> tuple[str, str]:
-        paths = (self._context.resolve(tls.cert_file), self._context.resolve(tls.key_file))
-        return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest(), tls.min_version
+    def _listeners(self, carrier: Adapter) -> Sequence[Listener]:
+        if self._config.port is None:
+            return []
+        plain = Listener(host=self._config.host, port=self._config.port, serve=self._serve)
+        if self._own is None:
+            return [plain]
+        if self._own.context is not None:
+            return [replace(plain, tls=self._own.context, reuse_key=self._own.fingerprint)]
+        shared = next((listener for listener in carrier.listeners() if listener.tls is not None), None)
+        if shared is None:
+            msg = "frontend.websocket.tls has no certFile, and frontend.http has no TLS to share; give it a certificate"
+            raise ValueError(msg)
+        return [
+            replace(
+                plain,
+                tls=shared.tls,
+                reuse_key=shared.reuse_key,
+                handshake_timeout_s=shared.handshake_timeout_s,
+            )
+        ]
 
     def _serve(self, exchange: Exchange) -> None:
         if exchange.request.upgrade == "websocket":
@@ -75,16 +76,52 @@ class WebSocketPort:
             self._context.refuse(exchange, error)
 
 
+class _OwnTls:
+    """A certificate of the port's own.
+
+    Attributes:
+        context: Shows it; ``None`` if there is none.
+        fingerprint: What its files held.
+    """
+
+    def __init__(self, config: WebSocketTlsConfig, context: BuildContext) -> None:
+        self._paths: tuple[Path, ...] = ()
+        if config.cert_file is not None and config.key_file is not None:
+            self._paths = (context.resolve(config.cert_file), context.resolve(config.key_file))
+        self.fingerprint = self._digests()
+        self.context: ssl.SSLContext | None = None
+        if self._paths:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.minimum_version = _VERSIONS[config.min_version]
+            certificate, key = self._paths
+            self.context.load_cert_chain(certificate, key, password=lambda: "")
+            self.context.set_alpn_protocols(["http/1.1"])
+
+    def is_current(self) -> bool:
+        """Tell whether the files are still those that were loaded."""
+        return self._digests() == self.fingerprint
+
+    def _digests(self) -> tuple[bytes | None, ...]:
+        return tuple(map(_digest, self._paths))
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return None
+
+
 class _Port:
     """The addresses; the connections are those of the adapter for HTTP, which counts, times and drains them."""
 
-    def __init__(self, carrier: Adapter, listeners: Sequence[Listener]) -> None:
+    def __init__(self, carrier: Adapter, listeners: Callable[[Adapter], Sequence[Listener]]) -> None:
         self._carrier = carrier
         self._listeners = listeners
 
     def listeners(self) -> Sequence[Listener]:
         """Return the addresses to serve."""
-        return self._listeners
+        return self._listeners(self._carrier)
 
     def connection(self, listener: Listener) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway import Config, Duration, Size
+from gateway import Config, Duration, FilePath, Size
 from gateway_websocket.origins import parse_allowed_origin
 
 __all__ = ["BackendWebSocketConfig", "WebSocketConfig", "WebSocketTlsConfig"]
@@ -16,13 +17,33 @@ PING_SHARE_OF_PONG_WAIT = 0.9
 """As the original gateway has it."""
 
 
+def _subprotocol(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):  # RFC 6455 section 4.1: a token
+        msg = f"{text!r} is not the name of a subprotocol; write one such as graphql-transport-ws"
+        raise ValueError(msg)
+    return text
+
+
 class WebSocketTlsConfig(Config):
-    """TLS on the port for WebSockets."""
+    """TLS on the port for WebSockets; without a certificate of its own it is that of ``frontend.http``."""
 
     enabled: bool = Field(default=True, description="Whether TLS is terminated.")
-    cert_file: str = Field(description="The certificate with its chain, PEM.")
-    key_file: str = Field(description="Its private key, PEM, not encrypted.")
+    cert_file: FilePath | None = Field(
+        default=None,
+        description="The certificate with its chain, PEM; without it everything is as in `frontend.http.tls`.",
+    )
+    key_file: FilePath | None = Field(default=None, description="Its private key, PEM, not encrypted.")
     min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            msg = "certFile and keyFile belong together; give both, or none to share the TLS of frontend.http"
+            raise ValueError(msg)
+        if self.cert_file is None and "min_version" in self.model_fields_set:
+            msg = "minVersion is for a certFile of its own; set that of frontend.http.tls"
+            raise ValueError(msg)
+        return self
 
 
 class WebSocketConfig(Config):
@@ -58,6 +79,11 @@ class WebSocketConfig(Config):
     )
     enable_compression: bool = Field(
         default=True, description="Whether client and service may agree on extensions such as permessage-deflate."
+    )
+    subprotocols: tuple[Annotated[str, AfterValidator(_subprotocol)], ...] = Field(
+        default=(),
+        description="The subprotocols that clients and services may agree on; others that clients offer do not reach "
+        "the service. Without any, all may be agreed on.",
     )
     check_text: bool = Field(
         default=False,
@@ -112,6 +138,14 @@ class BackendWebSocketConfig(Config):
     )
     max_message_size: Size = Field(
         default=0, description="The largest message of a service in bytes, as it is on the wire; 0 is unlimited."
+    )
+    read_timeout: Duration = Field(
+        default=0.0, description="Seconds a service may pause in the middle of a message; 0 is no limit."
+    )
+    write_timeout: Duration | None = Field(
+        default=None,
+        description="Seconds a service may keep what waits for it waiting; 0 is no limit. Without it that of "
+        "`frontend.websocket`.",
     )
     ping_interval: Duration = Field(
         default=0.0, description="Seconds of silence before a service is sent a ping; 0 sends none."

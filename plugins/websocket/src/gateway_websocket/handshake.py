@@ -15,9 +15,11 @@ from gateway import ErrorType, GatewayError, Headers, Response
 from gateway_websocket.frames import RSV, RSV1
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway import Request
 
-__all__ = ["VERSION", "accepted_rsv", "check_key", "needs_upgrade"]
+__all__ = ["VERSION", "accepted_rsv", "check_key", "keep_subprotocols", "needs_upgrade"]
 
 VERSION = "13"
 _ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -46,6 +48,16 @@ def check_key(request: Request) -> str:
     if request.method != "GET" or len(keys) != 1 or _KEY.fullmatch(keys[0].strip()) is None:
         raise GatewayError(ErrorType.BAD_REQUEST, "the WebSocket handshake is malformed")
     return keys[0].strip()
+
+
+def keep_subprotocols(headers: Headers, allowed: Sequence[str]) -> None:
+    """Offer a service only these subprotocols of those that the client offers, in the client's order."""
+    offered = ",".join(headers.get_all("sec-websocket-protocol")).split(",")
+    kept = [name for each in offered if (name := each.strip()) in allowed]
+    if kept:
+        headers.set("sec-websocket-protocol", ", ".join(kept))
+    else:
+        headers.remove("sec-websocket-protocol")
 
 
 def accepted_rsv(key: str, offered: Headers, accepted: Headers) -> int:

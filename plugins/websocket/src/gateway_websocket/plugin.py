@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING
 
 from gateway import AdapterRegistration, BuildContext, ConnectorRegistration, PolicyRegistration, Stage, hookimpl
 from gateway_websocket.config import BackendWebSocketConfig, WebSocketConfig
+from gateway_websocket.refused import REFUSED, REFUSED_BACKEND, REFUSED_IN_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gateway import Request
     from gateway_websocket.adapter import WebSocketPort
     from gateway_websocket.connector import WebSocketBackend
     from gateway_websocket.policy import WebSocketPolicy
 
 FRONTEND = "frontend.websocket"
-ALIASES = {"messageLimit": "maxMessageSize", "pingInterval": "pingPeriod", "pongTimeout": "pongWait"}
+ALIASES = {
+    "messageLimit": "maxMessageSize",
+    "pingInterval": "pingPeriod",
+    "pongTimeout": "pongWait",
+    "writeDeadline": "writeTimeout",
+}
 """The original gateway's examples spell them so."""
 
 
@@ -30,6 +37,7 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             path=FRONTEND,
             over="http",
             aliases=ALIASES,
+            refused=REFUSED,
         ),
         ConnectorRegistration(
             name="websocket",
@@ -40,7 +48,10 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             default_on=True,
             protocol="websocket",
             over="http",
+            upgrades=("websocket",),
+            pseudo_methods={"WEBSOCKET": asks_for_websocket},
             aliases={"pingPeriod": "pingInterval", "pongWait": "pongTimeout"},
+            refused=REFUSED_BACKEND,
         ),
     ]
 
@@ -60,8 +71,14 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
             # ask a service twice.
             stage=Stage.AUTHORIZE,
             aliases=ALIASES,
+            refused={**REFUSED, **REFUSED_IN_RULES},
         )
     ]
+
+
+def asks_for_websocket(request: Request) -> bool:
+    """Tell whether a GET asks for a WebSocket."""
+    return request.upgrade == "websocket"
 
 
 def build_port(config: WebSocketConfig, context: BuildContext) -> WebSocketPort:

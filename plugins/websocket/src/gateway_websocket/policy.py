@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
-from gateway_websocket.handshake import accepted_rsv, check_key, needs_upgrade
+from gateway_websocket.handshake import accepted_rsv, check_key, keep_subprotocols, needs_upgrade
 from gateway_websocket.limits import STATE_KEY, ServiceLimits, client_limits
 from gateway_websocket.origins import OriginCheck
 from gateway_websocket.sockets import kept_sockets
@@ -86,6 +86,8 @@ class WebSocketPolicy:
         request = exchange.request
         if not self._config.enable_compression:
             request.headers.remove("sec-websocket-extensions")
+        if self._config.subprotocols:
+            keep_subprotocols(request.headers, self._config.subprotocols)
         offered = request.headers
         response = await call_next(exchange)
         if response.tunnel is None:

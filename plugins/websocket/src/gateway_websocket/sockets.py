@@ -5,10 +5,10 @@ They outlive reloads, so they are kept for the registration; each configuration 
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from gateway import ErrorType, GatewayError
+from gateway import GatewayError
+from gateway.concurrency import ConnectionCounts
 from gateway_websocket.close import CloseCode, code_label
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Sockets:
     def _forget_empty(self) -> None:
         """Forget routes that are gone: nobody else holds what was made for them, and no socket is open."""
         if len(self._routes) >= MAX_REMEMBERED_ROUTES:
-            self._routes = {key: route for key, route in self._routes.items() if route.count}
+            self._routes = {key: route for key, route in self._routes.items() if route.counts.total}
 
 
 class RouteSockets:
@@ -78,7 +78,7 @@ class RouteSockets:
         service: The route's service.
 
     Attributes:
-        count: How many are open or about to be.
+        counts: How many are open or about to be.
         received_messages: Counts messages of clients.
         sent_messages: Counts messages of services.
     """
@@ -86,8 +86,7 @@ class RouteSockets:
     def __init__(self, sockets: Sockets, service: str) -> None:
         self._sockets = sockets
         self._service = service
-        self.count = 0
-        self._per_client: Counter[str] = Counter()
+        self.counts = ConnectionCounts()
         self._clients: dict[WebSocketTunnel, str] = {}
         self.received_messages = sockets.received.labels(service)
         self.sent_messages = sockets.sent.labels(service)
@@ -107,14 +106,12 @@ class RouteSockets:
         Raises:
             GatewayError: If there is none.
         """
-        if max_count and self.count >= max_count:
+        try:
+            self.counts.check(client, max_count=max_count, max_per_client=max_per_client)
+        except GatewayError:
             self.reject()
-            raise GatewayError(ErrorType.UNAVAILABLE, "too many connections", headers=((b"retry-after", b"1"),))
-        if max_per_client and self._per_client[client] >= max_per_client:
-            self.reject()
-            raise GatewayError(ErrorType.RATE_LIMIT, "too many connections", headers=((b"retry-after", b"1"),))
-        self.count += 1
-        self._per_client[client] += 1
+            raise
+        self.counts.add(client)
 
     def reject(self) -> None:
         """Count a handshake that was refused here."""
@@ -123,7 +120,7 @@ class RouteSockets:
     def release(self, client: str) -> None:
         """Give a place back: the handshake failed."""
         self._failed.add()
-        self._leave(client)
+        self.counts.remove(client)
 
     def opened(self, socket: WebSocketTunnel, client: str) -> None:
         """Take a socket in, for which a place was reserved."""
@@ -142,13 +139,7 @@ class RouteSockets:
         self._sockets.open.discard(socket)
         self._sockets.closed.labels(self._service, code_label(socket.close_code), socket.closed_by).add()
         self._active.add(-1)
-        self._leave(self._clients.pop(socket))
-
-    def _leave(self, client: str) -> None:
-        self.count -= 1
-        self._per_client[client] -= 1
-        if not self._per_client[client]:
-            del self._per_client[client]
+        self.counts.remove(self._clients.pop(socket))
 
 
 def kept_sockets(context: BuildContext) -> Sockets:

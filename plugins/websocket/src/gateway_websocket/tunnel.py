@@ -359,25 +359,29 @@ class WebSocketTunnel:
             self._expires_s,
             client_end.keep_alive(now_s, is_at_boundary=service_end.reader.is_at_boundary),
             service_end.keep_alive(now_s, is_at_boundary=client_end.reader.is_at_boundary),
-            min(client_end.slow_since_s, service_end.slow_since_s) + limits.write_timeout_s,
+            client_end.slow_since_s + limits.client_write_timeout_s,
+            service_end.slow_since_s + limits.service_write_timeout_s,
             now_s + limits.idle_timeout_s / 4,
-            now_s + limits.read_timeout_s,
+            now_s + limits.client_read_timeout_s,
+            now_s + limits.service_read_timeout_s,
         )
 
     def _overdue(self, now_s: float, client_end: Peer, service_end: Peer) -> tuple[int, str, Peer] | None:
         limits = self._limits
         if now_s >= self._expires_s:
             return CloseCode.POLICY, "authentication expired", client_end
-        if now_s - client_end.slow_since_s >= limits.write_timeout_s:
+        if now_s - client_end.slow_since_s >= limits.client_write_timeout_s:
             return CloseCode.POLICY, "too slow", client_end
-        if now_s - service_end.slow_since_s >= limits.write_timeout_s:
+        if now_s - service_end.slow_since_s >= limits.service_write_timeout_s:
             return CloseCode.TRY_AGAIN_LATER, "the service is too slow", client_end
         if client_end.is_dead(now_s):
             return CloseCode.GOING_AWAY, "no answer to a ping", client_end
         if service_end.is_dead(now_s):
             return CloseCode.TRY_AGAIN_LATER, "the service does not answer", client_end
-        if client_end.stalls(now_s, limits.read_timeout_s):
+        if client_end.stalls(now_s, limits.client_read_timeout_s):
             return CloseCode.POLICY, "a message was not finished", client_end
+        if service_end.stalls(now_s, limits.service_read_timeout_s):
+            return CloseCode.TRY_AGAIN_LATER, "the service did not finish a message", client_end
         if self._is_idle(now_s, client_end, service_end):
             return CloseCode.GOING_AWAY, "idle", client_end
         return None
@@ -394,7 +398,9 @@ class WebSocketTunnel:
         if slow is not None and held_back is not None:
             slow.slow_since_s = time.monotonic()
             held_back.is_held_back = True
-            self.deadline_s = min(self.deadline_s, slow.slow_since_s + self._limits.write_timeout_s)
+            limits = self._limits
+            timeout_s = limits.client_write_timeout_s if slow.is_client else limits.service_write_timeout_s
+            self.deadline_s = min(self.deadline_s, slow.slow_since_s + timeout_s)
 
     def _caught_up(self, slow: Peer | None, held_back: Peer | None) -> None:
         if slow is not None and held_back is not None:
