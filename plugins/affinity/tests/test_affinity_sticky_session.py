@@ -256,6 +256,7 @@ def test_a_retry_of_a_session_goes_to_the_same_other_one():
         ({"ttl": 0}, "at least a second"),
         ({"secret": "short"}, "too short"),
         ({"sameSite": "none", "secure": False}, "needs secure"),
+        ({"maxEntries": 10000}, "nothing to limit"),
         ({"source": "ip"}, "'cookie', 'header' or 'query'"),
     ],
 )

@@ -1,127 +1,25 @@
-"""Consistent hashing: how even, how stable, and how it bounds the load."""
+"""Consistent hashing: what decides, where a retry goes, and how it bounds the load. How even and stable it is, the
+core's ``test_hash_ring.py`` shows."""
 
 from __future__ import annotations
 
-from collections import Counter
 from math import ceil
-from statistics import pstdev
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gateway import Exchange, Headers, Request
 from gateway_balancers.config import ConsistentHashConfig
-from gateway_balancers.consistent_hash import ConsistentHash
+from gateway_balancers.consistent_hash import ConsistentHash, ServiceRings
 from gateway_balancers.hash_keys import key_finder
-from gateway_balancers.hash_ring import POINTS, HashRing
-
-KEYS = [b"user-%d" % number for number in range(20_000)]
-
-
-def owners(instances, keys=KEYS):
-    ring = HashRing()
-    ring.become(instances)
-    return [ring.at(ring.owner(key)) for key in keys]
 
 
 def asking_for(path: str, *excluded: Any) -> Exchange:
     exchange = Exchange(Request("GET", path), cast("Any", None))
     exchange.excluded = excluded
     return exchange
-
-
-# How even.
-
-
-@pytest.mark.parametrize("count", [3, 10, 100])
-def test_keys_are_spread_evenly(pool, count):
-    """Shares deviate by about a tenth; with a binomial's chance of so many keys on top. The optimum is that alone."""
-    loads = Counter(owners(pool(*[1] * count)))
-    mean = len(KEYS) / count
-    by_chance = mean**0.5
-    assert pstdev(loads.values()) < ((0.12 * mean) ** 2 + by_chance**2) ** 0.5
-    assert max(loads.values()) < mean * 1.25 + 3 * by_chance
-    assert min(loads.values()) > mean * 0.7 - 3 * by_chance
-
-
-def test_weights_are_shares(pool):
-    instances = pool(1, 2, 5)
-    loads = Counter(owners(instances))
-    for instance in instances:
-        assert loads[instance] / len(KEYS) == pytest.approx(instance.weight / 8, rel=0.25)
-
-
-# How stable.
-
-
-def test_only_the_keys_of_an_instance_that_goes_move(pool):
-    instances = pool(*[1] * 10)
-    before, after = owners(instances), owners(instances[:4] + instances[5:])
-    moved = [(was, now) for was, now in zip(before, after, strict=True) if was is not now]
-    assert {was for was, _ in moved} == {instances[4]}
-    # And evenly to the others: nobody gets more than twice its due of them.
-    assert max(Counter(now for _, now in moved).values()) < len(moved) / 9 * 2
-
-
-def test_a_new_instance_takes_its_share_and_nothing_else_moves(pool):
-    instances = pool(*[1] * 11)
-    before, after = owners(instances[:10]), owners(instances)
-    moved = [(was, now) for was, now in zip(before, after, strict=True) if was is not now]
-    assert {now for _, now in moved} == {instances[10]}
-    assert len(moved) / len(KEYS) == pytest.approx(1 / 11, rel=0.25)
-
-
-def test_keys_come_back_with_their_instance(pool):
-    instances = pool(*[1] * 20)
-    ring = HashRing()
-    ring.become(instances)
-    before = [ring.at(ring.owner(key)) for key in KEYS[:2000]]
-    for gone in (instances[3:4], instances[5:9], instances[:18]):
-        ring.become([each for each in instances if each not in gone])
-        ring.become(instances)
-        assert [ring.at(ring.owner(key)) for key in KEYS[:2000]] == before
-
-
-def test_every_worker_and_gateway_agrees(pool):
-    assert [each.id for each in owners(pool(1, 1, 1))] == [each.id for each in owners(pool(1, 1, 1))]
-
-
-weights = st.dictionaries(st.integers(0, 30), st.integers(1, 4), min_size=1, max_size=12)
-
-
-@settings(max_examples=60, deadline=None)
-@given(changes=st.lists(weights, min_size=1, max_size=6))
-def test_however_it_came_about_a_ring_is_the_same(pool, changes):
-    everybody = pool(*[1] * 31)
-    changed = HashRing()
-    instances: list[Any] = []
-    for present in changes:
-        for number, weight in present.items():
-            everybody[number].endpoint = type(everybody[number].endpoint)(
-                address=f"host-{number}", port=80, weight=weight
-            )
-        instances = [everybody[number] for number in present]
-        changed.become(instances)
-    fresh = HashRing()
-    fresh.become(instances)
-    assert changed._points == fresh._points
-    assert changed._owners == fresh._owners
-
-
-def test_ten_thousand_instances_are_changed_quickly(pool):
-    """In moves of memory and dictionary look-ups, not in hashes: those of the others stay as they are."""
-    instances = pool(*[1] * 10_000)
-    ring = HashRing()
-    ring.become(instances)
-    assert len(ring) == 10_000 * POINTS
-    kept = ring._points
-    ring.become(instances[1:])
-    assert ring._points is kept
-    assert len(ring) == 9_999 * POINTS
 
 
 # A retry.
@@ -135,6 +33,19 @@ def test_a_retry_goes_on_around_the_ring_to_the_same_one_each_time(pool):
     assert second is not first
     assert balancer.select(instances, asking_for("/a", first)) is second
     assert balancer.select(instances, asking_for("/a", *instances)) is first
+
+
+def test_all_routes_to_a_service_share_one_ring(pool):
+    rings = ServiceRings()
+    instances = pool(*[1] * 5)
+    by_path, by_header = ConsistentHash(["path"], 0, rings), ConsistentHash(["header:x-user"], 1.25, rings)
+    for balancer in (by_path, by_header):
+        balancer.select(instances, asking_for("/a"))
+    assert by_path._ring is by_header._ring is rings.ring("orders")
+    assert rings.ring("users") is not by_path._ring
+    fewer = instances[1:]
+    assert by_path.select(fewer, asking_for("/a")) in fewer
+    assert by_header.select(fewer, asking_for("/a")) in fewer
 
 
 # A bound.

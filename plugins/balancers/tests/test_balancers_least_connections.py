@@ -147,7 +147,8 @@ def test_the_heap_stays_small_under_load(pool, asking, release, seeded):
 
 def test_it_listens_to_the_present_instances_only(pool, asking):
     balancer, instances = balancer_with(), pool(1, 1, 0)
-    balancer.select(instances, asking())
+    for _ in range(3):
+        balancer.select(instances, asking())
     assert [len(instance.release_listeners) for instance in instances] == [1, 1, 0]
     balancer.select(instances[1:2], asking())
     assert [len(instance.release_listeners) for instance in instances] == [0, 1, 0]
@@ -198,3 +199,33 @@ def test_turns_are_kept_when_the_set_changes(pool, asking, release):
     changed = tuple(reversed(instances))
     second = [start(balancer, changed, asking()) for _ in range(2)]
     assert {*first, *second} == set(instances)
+
+
+def test_many_that_come_at_once_are_met_one_by_one(pool, asking, release):
+    """Each of them is as idle as any other: nobody has less to do."""
+    balancer, instances = balancer_with(), pool(*[1] * 5000)
+    chosen = {start(balancer, instances, asking()) for _ in range(100)}
+    assert len(chosen) == 100
+    assert sum(bool(instance.release_listeners) for instance in instances) == 100
+
+
+def test_those_that_others_use_are_not_taken_for_idle(pool, asking, release):
+    balancer, instances = balancer_with(), pool(*[1] * 1000)
+    for instance in instances[:-1]:
+        instance.in_flight = 1
+    chosen = [balancer.select(instances, asking()) for _ in range(5)]
+    assert instances[-1] in chosen
+
+
+def test_when_all_weights_change_at_once_the_order_holds(pool, asking, release):
+    """A slow start changes the weight of everybody."""
+    balancer, instances = balancer_with(), pool(*[1] * 600)
+    for _ in instances:
+        start(balancer, instances, asking())
+    for instance in instances:
+        instance.weight = 100
+    instances[7].weight, instances[8].weight = 200, 10
+    changed = (*instances,)
+    assert balancer.select(changed, asking()) is instances[7]
+    release(instances[3])
+    assert balancer.select(changed, asking()) is instances[3]

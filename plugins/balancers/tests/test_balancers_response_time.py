@@ -135,7 +135,7 @@ def test_adaptive_finds_out_what_works(mean_latency_s):
     mean_s, _, balancer = mean_latency_s(adaptive, SLOW, rate=45)
     assert mean_s < worst_s / 5
     assert mean_s < best_s * 4
-    assert balancer.shares[0] < balancer.shares[1] < balancer.shares[2]
+    assert max(balancer.shares) == balancer.shares[2] > 0.4
     assert sum(balancer.shares) == pytest.approx(1)
     assert min(balancer.shares) >= LEAST_SHARE
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from gateway_balancers import hash_ring, load_table, shares, smooth_schedule
+from gateway_balancers import load_table, shares, smooth_schedule
 from gateway_balancers.adaptive import Adaptive
 from gateway_balancers.consistent_hash import ConsistentHash
 from gateway_balancers.least_connections import LeastConnections
@@ -44,7 +44,6 @@ def _count_heaps_and_searches(monkeypatch):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(heapq, name))
     monkeypatch.setattr(shares, "bisect_right", bisect.bisect_right)
-    monkeypatch.setattr(hash_ring, "bisect_left", bisect.bisect_left)
 
 
 def instructions(work):

@@ -209,6 +209,7 @@ async def test_a_check_with_a_bug_fails_alone(check, upstream, instances, until,
 async def test_ten_thousand_instances_are_noticed_at_once(config, context, directory):
     everybody = [Endpoint(address=f"10.0.{n // 256}.{n % 256}", port=80) for n in range(10_000)]
     directory.publish("static", {"orders": everybody})
+    await directory.settled()
     checker = ActiveChecker(config({"active": {}}), context)
     seen = directory.heard_from("active")
     checker._look(seen)

@@ -80,9 +80,10 @@ def test_what_is_not_the_instances_fault_does_not_count(detector, instances, err
     assert one.is_healthy
 
 
-def test_thresholds_of_0_are_off(detector, instances):
+@pytest.mark.parametrize("status", [500, 503])
+def test_thresholds_of_0_are_off(detector, instances, status):
     detector, (one, _) = detector(passive={"consecutive5xx": 0, "consecutiveGatewayErrors": 0}), instances(2)
-    finish(detector, one, 503, 50)
+    finish(detector, one, status, 50)
     assert one.is_healthy
 
 
@@ -97,6 +98,36 @@ def test_each_ejection_lasts_longer_up_to_a_limit(detector, instances, clock):
         clock.advance(0.1)
         detector.tick()
         assert one.is_healthy
+
+
+def test_a_clock_that_jumps_does_no_lasting_harm(detector, instances, clock):
+    detector = detector(passive={"ejectionTime": 10})
+    one, _ = instances(2)
+    detector.tick()
+    finish(detector, one, 500, 5)
+    clock.advance(-3600)
+    detector.tick()
+    assert not one.is_healthy
+    clock.advance(3600 + 10)
+    detector.tick()
+    assert one.is_healthy
+    finish(detector, one, 500, 5)
+    clock.advance(86400)
+    detector.tick()
+    assert one.is_healthy
+
+
+def test_an_instance_that_flaps_ten_times_a_second_stays_out_longer_and_longer(detector, instances, clock):
+    detector = detector(passive={"ejectionTime": 1, "maxEjectionTime": 60, "interval": 60})
+    one, _ = instances(2)
+    changes, was_healthy = 0, True
+    for step in range(600):  # a minute; it works in every other tenth of a second
+        finish(detector, one, 200 if step % 2 else 500, 10 if one.is_healthy else 0)
+        detector.tick()
+        changes += one.is_healthy != was_healthy
+        was_healthy = one.is_healthy
+        clock.advance(0.1)
+    assert changes <= 22
 
 
 def test_ejections_are_forgotten_interval_by_interval(detector, instances, clock):

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -54,6 +54,17 @@ async def eventually(port, path, is_so, **headers):
             await asyncio.sleep(0.02)
 
 
+async def one_of_each_worker(port, stack):
+    """Return two connections, which two workers have."""
+    first = await stack.enter_async_context(Client("127.0.0.1", port))
+    while True:
+        second = await stack.enter_async_context(Client("127.0.0.1", port))
+        await second.ask("GET", "/ready")
+        status = await first.ask("GET", "/_gateway/status", headers={"authorization": "Bearer token"})
+        if all(worker["connections"] for worker in status.json()["workers"]):
+            return first, second
+
+
 async def test_what_one_worker_sees_all_workers_leave_alone(tmp_path, upstream_factory):
     good, bad = await upstream_factory(), await upstream_factory()
     bad.answer = lambda request: Reply(500)
@@ -89,3 +100,33 @@ async def test_what_one_worker_sees_all_workers_leave_alone(tmp_path, upstream_f
             lambda answer: not answer.json()["services"][0]["instances"][1]["marks"],
             **token,
         )
+
+
+async def test_what_fails_in_all_workers_together_is_ejected(tmp_path, upstream_factory):
+    """No worker sees nine failures in a row; two of them together do."""
+    good, bad = await upstream_factory(), await upstream_factory()
+    bad.answer = lambda request: Reply(500)
+    configuration = {
+        "workers": 2,
+        "disabledPlugins": ["docker", "kubernetes", "prometheus", "otel", "jsonlog"],
+        "admin": {"token": "token"},
+        "health": {"passive": {"consecutive5xx": 9, "consecutiveGatewayErrors": 0}, "readyPath": "/ready"},
+        "registry": {"static": {"services": [{"name": "s", "instances": [good.instance, bad.instance]}]}},
+        "router": {"rules": [{"path": "/*", "serviceName": "s"}]},
+    }
+    async with running(tmp_path, configuration) as port:
+        await eventually(port, "/ready", lambda answer: answer.status == 200)
+        async with AsyncExitStack() as stack:
+            for client in await one_of_each_worker(port, stack):
+                failures = 0
+                while failures < 6:
+                    failures += (await client.ask("GET", "/")).status == 500
+        answer = await eventually(
+            port,
+            "/_gateway/services",
+            lambda answer: answer.json()["services"][0]["instances"][1]["marks"],
+            authorization="Bearer token",
+        )
+        (mark,) = answer.json()["services"][0]["instances"][1]["marks"]
+        assert mark["by"] == "health checker 'health-passive'"
+        assert mark["reason"].endswith("in all workers; for 30 s")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-import re
 import secrets
 import time
 from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote_plus
 
-from gateway_affinity.hash_ring import HashRing
+from gateway.credentials import cookie_values, query_values
+from gateway.hash_ring import HashRing
 from gateway_affinity.token import Tokens
 
 if TYPE_CHECKING:
@@ -82,7 +81,6 @@ class StickyCookie:
         self._clock_utc = clock_utc
         self._chance = chance
         self._name = config.cookie_name
-        self._cookie = re.compile(rf"(?:^|;)[ \t]*{re.escape(config.cookie_name)}=\"?([A-Za-z0-9_-]*)")
         self._secure = config.secure
         flags = f"; Path={config.path}; Max-Age={int(config.ttl)}; SameSite={config.same_site.capitalize()}"
         self._flags = flags + ("; HttpOnly" if config.http_only else "")
@@ -146,11 +144,10 @@ class StickyCookie:
         self._by_tag = {tag: each for each, tag in self._tags.items()}
 
     def _read(self, request: Request) -> tuple[bytes, float] | None:
-        header = request.headers.get("cookie")
-        match = self._cookie.search(header) if header else None
-        if match is None or self._tokens is None:
+        found = cookie_values(request, self._name)
+        if not found or self._tokens is None:
             return None
-        return self._tokens.read(match[1], self._clock_utc())
+        return self._tokens.read(found[0].decode("latin-1"), self._clock_utc())
 
     def _is_known(self, request: Request, instance: Instance) -> bool:
         """Say whether the client knows that it belongs to ``instance``, and will for long."""
@@ -180,10 +177,10 @@ class NamedSession:
     def __init__(self, config: SessionAffinityConfig, *, chance: Callable[[], float] = random.random) -> None:
         self._chance = chance
         self._header = config.header_name if config.source == "header" else None
-        self._parameter = re.compile(rf"(?:^|&){re.escape(config.query_param)}=([^&]*)")
+        self._parameter = config.query_param
         self._instances: Sequence[Instance] = ()
         self._free: _Free
-        self._ring: HashRing
+        self._ring = HashRing()
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the instance of the session; any if the request names none."""
@@ -192,18 +189,20 @@ class NamedSession:
         session = self._session(exchange.request)
         if session is None:
             return self._free.choose(exchange.excluded)
-        return self._ring.find(session[:MAX_SESSION_LENGTH], exchange.excluded)
+        key = session[:MAX_SESSION_LENGTH].encode("utf-8", "surrogateescape")
+        excluded = exchange.excluded
+        return self._ring.find(key, lambda instance: instance not in excluded) if excluded else self._ring.owner(key)
 
     def _session(self, request: Request) -> str | None:
         if self._header is not None:
             return request.headers.get(self._header) or None
-        match = self._parameter.search(request.query)
-        return (unquote_plus(match[1]) or None) if match is not None else None
+        found = query_values(request, self._parameter)
+        return found[0] or None if found else None
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
         self._free = _Free(instances, self._chance)
-        self._ring = HashRing(self._free.taking)
+        self._ring.become(self._free.taking)
 
 
 if TYPE_CHECKING:

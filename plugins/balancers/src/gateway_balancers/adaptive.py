@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,13 +21,18 @@ SHARPNESS = 3.0
 """Shares go by 1 / latency to this power: at 3 a way that takes twice as long gets an eighth."""
 MEMORY = 0.5
 """How much of what was known counts at the next review."""
+SAMPLES = 64
+"""How many attempts are followed at a time: few enough to be at hand, whatever the number of instances."""
+PATIENCE = 64
+"""How often one of them is looked at in vain before it is given up: its instance answers nobody any more."""
 
 
 class Adaptive:
     """Chooses each time by one of several balancers; the ones whose choices are answered sooner are asked more often.
 
-    It costs what those cost. What an instance answers is credited to whoever chose it last: at most one in flight
-    there, that is exact, and otherwise right on average, for ways that choose well choose the instance more often.
+    It costs what those cost. Not every attempt is followed, but a sample: an answer of the instance is credited to the
+    way that chose it. Of several in flight there it may be another one's; that is right on average, for ways that
+    choose well choose the instance more often.
 
     Args:
         ways: The balancers; at least one.
@@ -46,18 +50,34 @@ class Adaptive:
         self._sums_s = [0.0] * len(ways)
         self._counts = [0.0] * len(ways)
         self._credited = 0
-        self._asked: WeakKeyDictionary[Instance, tuple[int, float]] = WeakKeyDictionary()
+        self._instances: Sequence[Instance] = ()
+        self._samples: list[_Sample | None] = [None] * SAMPLES
+        self._turn = 0
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return an instance that one of the ways chose."""
+        if instances is not self._instances:
+            self._adopt(instances)
         way = self._draw()
         instance = self._ways[way].select(instances, exchange)
-        asked = self._asked.get(instance)
-        if asked is not None and asked[1] is not instance.last_latency_s:
-            self._credit(asked[0], instance.last_latency_s)
-        if asked is None or asked[1] is not instance.last_latency_s or asked[0] != way:
-            self._asked[instance] = way, instance.last_latency_s
+        self._turn = turn = (self._turn + 1) % SAMPLES
+        sample = self._samples[turn]
+        if sample is None:
+            self._samples[turn] = _Sample(way, instance)
+        elif sample.seen is not sample.instance.last_latency_s:
+            self._credit(sample.way, sample.instance.last_latency_s)
+            sample.follow(way, instance)
+        elif sample.patience:
+            sample.patience -= 1
+        else:
+            sample.follow(way, instance)
         return instance
+
+    def _adopt(self, instances: Sequence[Instance]) -> None:
+        self._instances = instances
+        # Those that are gone are not held, and those that do not work may not answer.
+        present = set(instances)
+        self._samples = [each if each is not None and each.instance in present else None for each in self._samples]
 
     def _draw(self) -> int:
         point = self._random()
@@ -84,6 +104,29 @@ class Adaptive:
             self.shares = [LEAST_SHARE + free * score / sum(scores) for score in scores]
         self._sums_s = [total * MEMORY for total in self._sums_s]
         self._counts = [count * MEMORY for count in self._counts]
+
+
+class _Sample:
+    """An attempt that is followed.
+
+    Attributes:
+        way: Which way chose.
+        instance: What it chose.
+        seen: The last latency of the instance then; another object once it has answered.
+        patience: How often it may still be looked at in vain.
+    """
+
+    __slots__ = ("instance", "patience", "seen", "way")
+
+    def __init__(self, way: int, instance: Instance) -> None:
+        self.follow(way, instance)
+
+    def follow(self, way: int, instance: Instance) -> None:
+        """Follow another attempt."""
+        self.way = way
+        self.instance = instance
+        self.seen = instance.last_latency_s
+        self.patience = PATIENCE
 
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from math import ceil
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
+from gateway.hash_ring import HashRing
 from gateway_balancers.candidates import candidates, weight_of
 from gateway_balancers.hash_keys import key_finder
-from gateway_balancers.hash_ring import HashRing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,14 +16,14 @@ if TYPE_CHECKING:
     from gateway import Exchange, Instance
     from gateway_balancers.candidates import Take
 
-__all__ = ["ConsistentHash"]
+__all__ = ["ConsistentHash", "ServiceRings"]
 
 COUNT_EVERY = 8
 """All attempts in flight are counted once in so many selections for each eighth of all instances: a constant cost."""
 
 
 class ConsistentHash:
-    """Sends equal keys to the same instance, in O(log n), in every worker and gateway.
+    """Sends equal keys to the same instance, in O(1), in every worker and gateway.
 
     When an instance goes, only its keys move, evenly to the others; when it comes back, they come back. A retry, and
     what is too much for an instance, goes on around the ring, so that it is the same one each time.
@@ -34,17 +35,15 @@ class ConsistentHash:
     Args:
         keys: What decides, tried in order; see ``hash_keys``.
         bound: How many times the average an instance may have in flight; 0 is no bound.
-        take: Says who takes traffic.
+        rings: What it shares with the balancers of other routes; ``None`` shares nothing.
     """
 
-    def __init__(self, keys: Sequence[str], bound: float, take: Take = candidates) -> None:
+    def __init__(self, keys: Sequence[str], bound: float, rings: ServiceRings | None = None) -> None:
         self._finders = [key_finder(key) for key in keys]
         self._bound = bound
-        self._take = take
+        self._rings = rings if rings is not None else ServiceRings()
         self._instances: Sequence[Instance] = ()
-        self._candidates: Sequence[Instance] = ()
-        self._ring = HashRing()
-        self._weight = 0
+        self._ring: ServiceRing
         self._in_flight = 0
         self._count_in = 0
 
@@ -56,8 +55,7 @@ class ConsistentHash:
         excluded = exchange.excluded
         if not self._bound:
             if not excluded:
-                ring = self._ring
-                return ring.at(ring.owner(key))
+                return self._ring.owner(key)
             return self._ring.find(key, lambda instance: instance not in excluded)
         return self._find_within_bound(key, excluded)
 
@@ -72,10 +70,11 @@ class ConsistentHash:
     def _find_within_bound(self, key: bytes, excluded: Sequence[Instance]) -> Instance:
         self._count_in -= 1
         if self._count_in <= 0:
-            self._count_in = len(self._candidates) // COUNT_EVERY
-            self._in_flight = sum([instance.in_flight for instance in self._candidates])
+            candidates = self._ring.candidates
+            self._count_in = len(candidates) // COUNT_EVERY
+            self._in_flight = sum([instance.in_flight for instance in candidates])
         self._in_flight += 1
-        each = self._bound * self._in_flight / self._weight
+        each = self._bound * self._in_flight / self._ring.weight
 
         def has_room(instance: Instance) -> bool:
             return instance.in_flight < ceil(each * weight_of(instance)) and instance not in excluded
@@ -84,10 +83,55 @@ class ConsistentHash:
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = self._take(instances)
-        self._ring.become(self._candidates)
-        self._weight = sum(map(weight_of, self._candidates))
+        self._ring = self._rings.ring(instances[0].service)
+        self._ring.adopt(instances)
         self._count_in = 0
+
+
+class ServiceRing(HashRing):
+    """The ring of a service.
+
+    Args:
+        take: Says who takes traffic.
+
+    Attributes:
+        candidates: Those who do.
+        weight: The sum of their weights.
+    """
+
+    def __init__(self, take: Take) -> None:
+        super().__init__()
+        self._take = take
+        self._instances: Sequence[Instance] = ()
+        self.candidates: Sequence[Instance] = ()
+        self.weight = 0
+
+    def adopt(self, instances: Sequence[Instance]) -> None:
+        """Hold those of ``instances`` that take traffic; does nothing if they are the ones it was given last."""
+        if instances is not self._instances:
+            self._instances = instances
+            self.candidates = self._take(instances)
+            self.weight = sum(map(weight_of, self.candidates))
+            self.become(self.candidates)
+
+
+class ServiceRings:
+    """The rings of all services, so that all routes to a service share one: it takes memory, and time to make.
+
+    Args:
+        take: Says who takes traffic.
+    """
+
+    def __init__(self, take: Take = candidates) -> None:
+        self._take = take
+        self._rings: WeakValueDictionary[str, ServiceRing] = WeakValueDictionary()
+
+    def ring(self, service: str) -> ServiceRing:
+        """Return the ring of ``service``; it is forgotten when nobody holds it."""
+        ring = self._rings.get(service)
+        if ring is None:
+            ring = self._rings[service] = ServiceRing(self._take)
+        return ring
 
 
 if TYPE_CHECKING:

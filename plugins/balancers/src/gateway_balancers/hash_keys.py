@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
+
+from gateway.credentials import cookie_values, query_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway import Request
 
@@ -26,20 +27,13 @@ def key_finder(key: str) -> Find:
     if kind == "header":
         return lambda request: request.headers.get(name) or None
     if kind == "cookie":
-        cookie = re.compile(rf"(?:^|;)[ \t]*{re.escape(name)}=\"?([^;\"]*)")
-        return lambda request: _first(cookie, request.headers.get("cookie"))
+        return lambda request: _first([each.decode("latin-1") for each in cookie_values(request, name)])
     if kind == "query":
-        parameter = re.compile(rf"(?:^|&){re.escape(name)}=([^&]*)")
-        return lambda request: _decoded(_first(parameter, request.query))
+        return lambda request: _first(query_values(request, name))
     if kind == "address":
         return lambda request: request.client or None
     return lambda request: request.path
 
 
-def _first(pattern: re.Pattern[str], text: str | None) -> str | None:
-    match = pattern.search(text) if text else None
-    return (match[1].strip() or None) if match is not None else None
-
-
-def _decoded(value: str | None) -> str | None:
-    return unquote_plus(value) if value is not None else None
+def _first(values: Sequence[str]) -> str | None:
+    return values[0] or None if values else None

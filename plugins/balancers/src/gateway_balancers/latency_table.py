@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from math import exp
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway import Instance
 
@@ -46,7 +45,12 @@ class LatencyTable:
     def __init__(self, decay_s: float, clock: Callable[[], float]) -> None:
         self._decay_s = decay_s
         self._clock = clock
-        self._peaks: WeakKeyDictionary[Instance, _Peak] = WeakKeyDictionary()
+        self._peaks: dict[Instance, _Peak] = {}
+
+    def keep(self, instances: Sequence[Instance]) -> None:
+        """Forget all other instances."""
+        for gone in self._peaks.keys() - set(instances):
+            del self._peaks[gone]
 
     def latency_s(self, instance: Instance) -> float:
         """Return how long ``instance`` takes to answer; 0.0 if nobody knows."""

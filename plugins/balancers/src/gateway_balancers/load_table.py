@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary, finalize
 from gateway_balancers.candidates import candidates, weight_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from gateway import Instance
     from gateway_balancers.candidates import Take
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     Entry = tuple[float, float, int, "_Slot"]
 
 __all__ = ["LoadTable", "LoadTables"]
+
+
+MOST_MET = 256
+"""How many instances that nobody chose yet are looked at in one selection: they are idle, unless others use them."""
 
 
 class _Slot:
@@ -49,11 +53,14 @@ class LoadTable:
     instance said so and is put in again; where it went up, the entry is too low, which shows when it comes to the top,
     and only then matters. So each change costs O(log n) once, and a release that nobody asks about one ``set.add``.
 
+    Instances are met one by one, in an order by lot: as long as there is an idle one that was never chosen, nobody has
+    less to do, and there is no need to order the others. So ten thousand that come at once hold up nobody.
+
     Equals take turns, by weight: a selection puts an instance 1 / weight back in line, and one that was busy for long
     does not catch up (as in start-time fair queueing, Goyal, Vin and Cheng 1996). nginx's ``least_conn`` breaks ties
     in the same spirit, with a weighted round robin among them.
 
-    It listens to the instances it was last asked about, until nobody holds it any more.
+    It listens to the instances that it has met, until they are gone or nobody holds it any more.
 
     Args:
         random: Decides who goes first among equals.
@@ -64,14 +71,17 @@ class LoadTable:
         self._random = random
         self._take = take
         self._instances: Sequence[Instance] = ()
+        # Those that take traffic: met, and not met yet.
         self._slots: dict[Instance, _Slot] = {}
+        self._unmet: list[Instance] = []
         self._heap: list[Entry] = []
         self._turn = 0.0
+        self._ranks = 0
         # Instances to look at before the next answer. Their listener is the set's own method: it costs no Python
         # frame for a release, and it does not hold the table.
         self._changed: set[Instance] = set()
         self._listener = self._changed.add
-        self._unsubscribe = finalize(self, _unsubscribe, (), self._listener)
+        finalize(self, _unsubscribe, self._slots, self._listener).atexit = False
 
     def pick(self, instances: Sequence[Instance], excluded: Sequence[Instance] = ()) -> Instance:
         """Return the instance with the least to do.
@@ -82,6 +92,8 @@ class LoadTable:
         """
         if instances is not self._instances:
             self._adopt(instances)
+        if self._unmet:
+            self._meet()
         self._catch_up()
         slot = self._pop()
         if excluded and slot.instance in excluded:
@@ -93,33 +105,51 @@ class LoadTable:
         return slot.instance
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
-        self._unsubscribe()
         self._instances = instances
         taking = self._take(instances)
-        ranks = sorted(range(len(taking)), key=lambda _: self._random())
-        known = self._slots
-        self._slots = {
-            instance: _Slot(instance, known[instance].turn if instance in known else self._turn, rank)
-            for instance, rank in zip(taking, ranks, strict=True)
-        }
-        self._heap.clear()
-        self._changed.clear()
-        self._changed.update(taking)
-        for instance in taking:
+        present = set(taking)
+        slots = self._slots
+        gone = slots.keys() - present
+        for instance in gone:
+            slots.pop(instance).entry = None
+        _unsubscribe(gone, self._listener)
+        self._changed -= gone
+        for instance, slot in slots.items():
+            if slot.weight != (instance.weight or 1):
+                slot.weight = weight_of(instance)
+                slot.entry = None
+                self._changed.add(instance)
+        self._unmet = [instance for instance in taking if instance not in slots]
+
+    def _meet(self) -> None:
+        """Meet others by lot, until there is an idle one that takes the next turn, or enough were met."""
+        unmet = self._unmet
+        for _ in range(min(MOST_MET, len(unmet))):
+            # The last one takes the place of the one that is drawn.
+            place = int(self._random() * len(unmet))
+            instance, unmet[place] = unmet[place], unmet[-1]
+            unmet.pop()
+            self._ranks += 1
+            self._slots[instance] = _Slot(instance, self._turn, self._ranks)
+            self._changed.add(instance)
             instance.release_listeners += (self._listener,)
-        self._unsubscribe = finalize(self, _unsubscribe, taking, self._listener)
+            if not instance.in_flight:
+                return
 
     def _catch_up(self) -> None:
         slots, heap = self._slots, self._heap
+        # One by one they would take ten times as long as all at once.
+        is_much = len(self._changed) > MOST_MET
         for instance in self._changed:
             slot = slots[instance]
             load = instance.in_flight / slot.weight
             entry = slot.entry
             if entry is None or entry[0] != load:
                 slot.entry = entry = (load, slot.turn, slot.rank, slot)
-                heappush(heap, entry)
+                if not is_much:
+                    heappush(heap, entry)
         self._changed.clear()
-        if len(heap) > 2 * len(slots) + 8:  # mostly void entries
+        if is_much or len(heap) > 2 * len(slots) + 8:  # mostly void entries
             heap[:] = [slot.entry for slot in slots.values() if slot.entry is not None]
             heapify(heap)
 
@@ -143,12 +173,16 @@ class LoadTable:
     def _pop_but(self, least: _Slot, excluded: Sequence[Instance]) -> _Slot:
         """Take out the first entry of one that is not excluded; ``least``, taken out before, if there is none."""
         slot = least
-        for _ in range(len(self._slots) - 1):
+        while True:
             self._changed.add(slot.instance)
+            if self._unmet:
+                self._meet()
+                self._catch_up()
+            elif not any(entry[3].entry is entry for entry in self._heap):
+                break
             slot = self._pop()
             if slot.instance not in excluded:
                 return slot
-        self._changed.add(slot.instance)
         return least
 
 
@@ -175,6 +209,6 @@ class LoadTables:
         return table
 
 
-def _unsubscribe(instances: Sequence[Instance], listener: Callable[[Instance], None]) -> None:
+def _unsubscribe(instances: Iterable[Instance], listener: Callable[[Instance], None]) -> None:
     for instance in instances:
         instance.release_listeners = tuple(each for each in instance.release_listeners if each is not listener)

@@ -126,9 +126,10 @@ def build_adaptive(config: NoConfig, context: BuildContext) -> Adaptive:
 
 
 def build_consistent_hash(config: ConsistentHashConfig, context: BuildContext) -> ConsistentHash:
-    from gateway_balancers.consistent_hash import ConsistentHash
+    from gateway_balancers.consistent_hash import ConsistentHash, ServiceRings
 
-    return ConsistentHash(config.key, config.bound, _near_ones())
+    # Kept across routes and reloads, as above.
+    return ConsistentHash(config.key, config.bound, context.keep("rings", lambda: ServiceRings(_near_ones())))
 
 
 def _near_ones() -> Take:

@@ -40,6 +40,7 @@ class PowerOfTwo:
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._shares: Shares
+        self._drawn: list[tuple[int, int]] = []
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the less busy of two."""
@@ -47,12 +48,20 @@ class PowerOfTwo:
             self._adopt(instances)
         if exchange.excluded:
             return self._select_but(exchange.excluded)
-        others = len(self._candidates) - 1
-        first = self._shares.draw()
+        if not self._drawn:
+            self._drawn = self._draw_pairs()
+        return self._better(*self._drawn.pop())
+
+    def _draw_pairs(self) -> list[tuple[int, int]]:
+        """Return as many pairs as are drawn at a time; of one candidate alone, pairs with itself."""
+        random, others = self._random, len(self._candidates) - 1
+        firsts = self._shares.draw_batch()
         if not others:
-            return self._candidates[first]
-        second = int(self._random() * others)
-        return self._better(first, second + 1 if second >= first else second)
+            return [(first, first) for first in firsts]
+        seconds = [int(random() * others) for _ in firsts]
+        return [
+            (first, second + 1 if second >= first else second) for first, second in zip(firsts, seconds, strict=True)
+        ]
 
     def _select_but(self, excluded: Sequence[Instance]) -> Instance:
         taken = self._shares.positions(excluded)
@@ -65,6 +74,8 @@ class PowerOfTwo:
 
     def _better(self, first: int, second: int) -> Instance:
         one, other = self._candidates[first], self._candidates[second]
+        if self._shares.is_even:
+            return one if one.in_flight <= other.in_flight else other
         # Multiplied crosswise: a / b <= c / d without dividing.
         return one if one.in_flight * weight_of(other) <= other.in_flight * weight_of(one) else other
 
@@ -72,6 +83,7 @@ class PowerOfTwo:
         self._instances = instances
         self._candidates = self._take(instances)
         self._shares = Shares(self._candidates, self._random)
+        self._drawn = []
 
 
 if TYPE_CHECKING:

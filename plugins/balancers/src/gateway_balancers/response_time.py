@@ -11,7 +11,7 @@ from gateway_balancers.latency_table import LatencyTable
 from gateway_balancers.power_of_two import PowerOfTwo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway import Instance
     from gateway_balancers.candidates import Take
@@ -48,6 +48,10 @@ class ResponseTime(PowerOfTwo):
     def _better(self, first: int, second: int) -> Instance:
         one, other = self._candidates[first], self._candidates[second]
         return one if self._cost(one) <= self._cost(other) else other
+
+    def _adopt(self, instances: Sequence[Instance]) -> None:
+        super()._adopt(instances)
+        self._latencies.keep(instances)
 
     def _cost(self, instance: Instance) -> float:
         latency_s = self._latencies.latency_s(instance)

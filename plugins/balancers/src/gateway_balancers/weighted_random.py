@@ -31,20 +31,25 @@ class WeightedRandom:
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._shares: Shares
+        self._drawn: list[Instance] = []
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return an instance by lot."""
         if instances is not self._instances:
             self._adopt(instances)
-        shares = self._shares
         if exchange.excluded:
+            shares = self._shares
             return self._candidates[shares.draw_but(shares.positions(exchange.excluded))]
-        return self._candidates[shares.draw()]
+        if not self._drawn:
+            candidates = self._candidates
+            self._drawn = [candidates[position] for position in self._shares.draw_batch()]
+        return self._drawn.pop()
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
         self._candidates = self._take(instances)
         self._shares = Shares(self._candidates, self._random)
+        self._drawn = []
 
 
 if TYPE_CHECKING:

@@ -316,6 +316,10 @@ class HealthConfig(Config):
         override = self.services[service].passive if service in self.services else {}
         return _merged(PassiveConfig, self.passive, override, f"services.{service}.passive")
 
+    def passive_configs(self) -> list[PassiveConfig]:
+        """Return everything that makes an outlier anywhere."""
+        return [each for name in ("", *self.services) if (each := self.passive_for(name)) is not None]
+
     def slow_start_for(self, service: str) -> SlowStartConfig:
         """Return how instances of ``service`` begin again."""
         override = self.services[service].slow_start if service in self.services else {}

@@ -1,7 +1,8 @@
 """The observer: sees what becomes of attempts, and ejects the instances on which they fail; in every worker.
 
 Outlier detection as Envoy has it. What a worker ejects is ejected everywhere, until the time it gave is over or the
-worker is gone; what another worker or an active check says of the instance counts beside it.
+worker is gone; what another worker or an active check says of the instance counts beside it. What no worker sees enough
+of alone, the control plane sees in the sum of what they report: see ``summed``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway import BuildContext, Exchange, Instance
-    from gateway.interfaces import AttemptRecord
+    from gateway.interfaces import AttemptRecord, Directory
     from gateway_healthcheck.config import HealthConfig, PassiveConfig
 
-__all__ = ["NobodyWatches", "OutlierDetector", "watches"]
+__all__ = ["TICK_S", "Attempts", "NobodyWatches", "OutlierDetector", "watches"]
+
+Attempts = tuple[tuple[str, str, str, int], int, int, float, int, int]
+"""What a worker reports of an instance: service, scheme, address and port; new requests, failures and the sum of their
+durations; and how many errors and gateway errors it has seen in a row."""
 
 TICK_S = 0.5
 """How late an ejection may end."""
@@ -36,9 +41,11 @@ class _Record:
     """What is known of an instance.
 
     Attributes:
-        requests: Attempts in this interval.
+        requests: Attempts.
         failures: Those of them that failed.
         latency_s: The sum of their durations.
+        earlier: These three at the beginning of the interval.
+        reported: These three when they were last reported.
         errors: Failures in a row.
         gateway_errors: Of these, failures to get an answer of the service itself, in a row.
         ejections: How often it was ejected; goes down again with every interval in which it was not.
@@ -48,12 +55,14 @@ class _Record:
 
     __slots__ = (
         "config",
+        "earlier",
         "ejected_until_s",
         "ejections",
         "errors",
         "failures",
         "gateway_errors",
         "latency_s",
+        "reported",
         "requests",
         "works_since_s",
     )
@@ -68,6 +77,12 @@ class _Record:
         self.ejections = 0
         self.ejected_until_s: float | None = None
         self.works_since_s: float | None = None
+        self.earlier = self.reported = (0, 0, 0.0)
+
+    def since(self, earlier: tuple[int, int, float]) -> tuple[int, int, float]:
+        """Return the requests, the failures and the sum of their durations since then."""
+        requests, failures, latency_s = earlier
+        return self.requests - requests, self.failures - failures, self.latency_s - latency_s
 
 
 def watches(config: HealthConfig) -> bool:
@@ -83,6 +98,10 @@ class NobodyWatches:
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Take no note."""
+
+    async def monitor(self, directory: Directory) -> None:
+        """Do nothing, in the control plane."""
+        await asyncio.Event().wait()
 
 
 class OutlierDetector:
@@ -114,6 +133,10 @@ class OutlierDetector:
         self._ejected = context.metrics.gauge(
             "gateway_health_ejected_instances", "Instances that workers leave alone.", ("service",)
         )
+        self._begin(context)
+
+    def _begin(self, context: BuildContext) -> None:
+        context.expose("attempts", self.report)
         context.background.start("outlier detection", self._work)
 
     # gateway.interfaces.Observer
@@ -123,9 +146,7 @@ class OutlierDetector:
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Count an attempt."""
-        record = self._records.get(attempt.instance)
-        if record is None:
-            record = self._records[attempt.instance] = _Record(self._config.passive_for(attempt.instance.service))
+        record = self._records.get(attempt.instance) or self._record(attempt.instance)
         config = record.config
         if config is None:
             return
@@ -144,8 +165,14 @@ class OutlierDetector:
         record.gateway_errors = record.gateway_errors + 1 if status is None or status in GATEWAY_STATUSES else 0
         if record.errors == config.consecutive_5xx:
             self._eject(attempt.instance, record, "errors", f"{record.errors} errors in a row")
-        elif record.gateway_errors == config.consecutive_gateway_errors:
+        elif record.gateway_errors and record.gateway_errors == config.consecutive_gateway_errors:
             self._eject(attempt.instance, record, "gateway_errors", f"{record.gateway_errors} gateway errors in a row")
+
+    def _record(self, instance: Instance) -> _Record:
+        record = self._records.get(instance)
+        if record is None:
+            record = self._records[instance] = _Record(self._config.passive_for(instance.service))
+        return record
 
     # Ejecting.
 
@@ -153,7 +180,7 @@ class OutlierDetector:
         config = record.config
         assert config is not None  # noqa: S101 - what is not watched is not ejected
         record.errors = record.gateway_errors = 0
-        if record.ejected_until_s is not None:
+        if record.ejected_until_s is not None or self._is_ejected(instance):
             return
         if not self._may_eject(instance.service, config):
             self._spared.labels(instance.service).add()
@@ -241,21 +268,44 @@ class OutlierDetector:
         for record in records.values():
             if record.ejected_until_s is None and record.ejections:
                 record.ejections -= 1
-            record.requests = record.failures = 0
-            record.latency_s = 0.0
+            record.earlier = (record.requests, record.failures, record.latency_s)
 
     def _compare(self, records: dict[Instance, _Record], config: PassiveConfig) -> None:
-        compared = {each: record for each, record in records.items() if record.requests >= config.minimum_requests}
+        counts = {each: record.since(record.earlier) for each, record in records.items()}
+        compared = {each: count for each, count in counts.items() if count[0] >= config.minimum_requests}
         if len(compared) < config.minimum_instances:
             return
         if config.success_rate_deviations:
-            rates = {each: 1 - record.failures / record.requests for each, record in compared.items()}
+            rates = {each: 1 - failures / requests for each, (requests, failures, _) in compared.items()}
             for each in low_success_rates(rates, config.success_rate_deviations):
                 self._eject(each, records[each], "success_rate", f"only {rates[each]:.1%} of the attempts succeed")
         if config.latency_factor:
-            latencies = {each: record.latency_s / record.requests for each, record in compared.items()}
+            latencies = {each: latency_s / requests for each, (requests, _, latency_s) in compared.items()}
             for each in slow_ones(latencies, config.latency_factor):
                 self._eject(each, records[each], "latency", f"answers take {latencies[each] * 1000:.0f} ms")
+
+    # What the control plane is told.
+
+    def report(self, is_whole: object) -> list[Attempts]:
+        """Return what this worker saw of instances: those that fail, or all that were asked since the last report.
+
+        Args:
+            is_whole: Whether counts are wanted too, of all.
+        """
+        rows: list[Attempts] = []
+        for instance, record in self._records.items():
+            if record.errors and not instance.is_healthy:
+                # Somebody has ejected it: what comes after that counts anew.
+                record.errors = record.gateway_errors = 0
+            new = (0, 0, 0.0)
+            if is_whole and record.requests != record.reported[0]:
+                new = record.since(record.reported)
+                record.reported = (record.requests, record.failures, record.latency_s)
+            if record.errors or new[0]:
+                endpoint = instance.endpoint
+                place = (instance.service, endpoint.scheme, endpoint.address, endpoint.port)
+                rows.append((place, *new, record.errors, record.gateway_errors))
+        return rows
 
 
 def _is_the_instances(error: BaseException | None) -> bool:

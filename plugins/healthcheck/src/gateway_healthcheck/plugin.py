@@ -18,7 +18,7 @@ from gateway_healthcheck.config import HealthConfig
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.interfaces import Observer
+    from gateway.interfaces import HealthChecker, Observer
     from gateway_healthcheck.active import ActiveChecker
     from gateway_healthcheck.endpoints import HealthEndpoints
     from gateway_healthcheck.reports import ServiceReport, ServicesReport, Summary
@@ -47,7 +47,15 @@ def gateway_register_health_checkers() -> Sequence[HealthCheckerRegistration]:
             build=build_checker,
             path="health",
             aliases=_ALIASES,
-        )
+        ),
+        HealthCheckerRegistration(
+            name="health-passive",
+            summary="Sums up what workers see of instances, and leaves those alone for a time that fail",
+            config=HealthConfig,
+            build=build_summed_detector,
+            path="health",
+            aliases=_ALIASES,
+        ),
     ]
 
 
@@ -127,6 +135,13 @@ def build_detector(config: HealthConfig, context: BuildContext) -> Observer:
     from gateway_healthcheck.passive import NobodyWatches, OutlierDetector, watches
 
     return OutlierDetector(config, context) if watches(config) else NobodyWatches()
+
+
+def build_summed_detector(config: HealthConfig, context: BuildContext) -> HealthChecker:
+    from gateway_healthcheck.passive import NobodyWatches, watches
+    from gateway_healthcheck.summed import SummedDetector
+
+    return SummedDetector(config, context) if watches(config) else NobodyWatches()
 
 
 def build_endpoints(config: HealthConfig, context: BuildContext) -> HealthEndpoints:
