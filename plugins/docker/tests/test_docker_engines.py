@@ -84,6 +84,23 @@ async def test_a_container_is_served_within_a_second_of_its_start_and_gone_after
     record_property("kill to route", down_s)
 
 
+async def test_a_route_from_labels_comes_and_goes_with_its_container(
+    gateway_factory, engine, free_port, record_property
+):
+    gateway = await gateway_factory({
+        "registry": {"docker": {"host": engine.host, "refreshInterval": "1h"}},
+        "router": {"sources": {"docker": {}}},
+    })  # fmt: skip
+    await streaming(gateway)
+    port = free_port()
+    started = await run(engine, "one", port, labels=labels(port, gateway_route_path="/"))
+    up_s = await answered(gateway, "one", 3 * WITHIN_S)
+    await asyncio.to_thread(started.kill)
+    down_s = await answered(gateway, "404", 3 * WITHIN_S)
+    record_property("start to route from labels", up_s)
+    record_property("kill to no route", down_s)
+
+
 async def test_a_stopped_container_comes_back_when_it_is_started_again(gateway_factory, engine, free_port):
     gateway = await gateway_on(gateway_factory, engine)
     held = await run(engine, "one", free_port())

@@ -48,12 +48,12 @@ def test_labels_that_cannot_be_used_leave_the_container_out(own, problem):
 
 def test_oddities_are_said_and_passed_over():
     exposed = parse_labels(
-        {"weight": "heavy", "prot": "80", "meta.big": "x" * 2000, "meta.": "x", "route.path": "/"},
+        {"weight": "heavy", "prot": "80", "meta.big": "x" * 2000, "meta.": "x", "routing.path": "/"},
         "gateway", service="orders", ports=[8080],
     )  # fmt: skip
     assert (exposed.weight, exposed.metadata) == (1, {})
     assert [oddity.partition(" ")[2][:40] for oddity in exposed.oddities] == [
-        "gateway.meta. means nothing", "gateway.prot means nothing", "gateway.route.path means nothing",
+        "gateway.meta. means nothing", "gateway.prot means nothing", "gateway.routing.path means nothing",
         "gateway.meta.big is longer than 1024 and", "is 'heavy', which counts as 1; write a w",
     ]  # fmt: skip
 

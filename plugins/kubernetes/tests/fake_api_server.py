@@ -16,7 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 
 Behaviour = Callable[["Asked", asyncio.StreamWriter], Awaitable[None]]
 
-RESOURCES = {"services": "/api/v1", "nodes": "/api/v1", "endpointslices": "/apis/discovery.k8s.io/v1"}
+RESOURCES = {
+    "services": "/api/v1",
+    "nodes": "/api/v1",
+    "endpointslices": "/apis/discovery.k8s.io/v1",
+    "gatewayroutes": "/apis/gateway.io/v1alpha1",
+}
+KINDS = {
+    "Service": "services", "EndpointSlice": "endpointslices", "Node": "nodes", "GatewayRoute": "gatewayroutes",
+}  # fmt: skip
 
 
 @dataclass
@@ -28,12 +36,18 @@ class Asked:
         namespace: Where; empty is everywhere.
         params: The query.
         headers: Its fields, by lower-case names.
+        method: Its method.
+        path: Where it went.
+        body: What came with it.
     """
 
     resource: str
     namespace: str
     params: dict[str, str]
     headers: dict[str, str]
+    method: str = "GET"
+    path: str = ""
+    body: bytes = b""
 
     @property
     def is_watch(self) -> bool:
@@ -100,6 +114,8 @@ class FakeApiServer:
             resource = _resource_of(said)
             key = _key_of(said)
             kind = "MODIFIED" if key in self._objects[resource] else "ADDED"
+            if resource == "gatewayroutes":
+                self._keep_book(said, self._objects[resource].get(key))
             self._happen(resource, kind, said)
             self._objects[resource][key] = said
 
@@ -109,6 +125,10 @@ class FakeApiServer:
             resource = _resource_of(said)
             gone = self._objects[resource].pop(_key_of(said))
             self._happen(resource, "DELETED", gone)
+
+    def get(self, resource: str, namespace: str, name: str) -> dict[str, Any]:
+        """Return an object."""
+        return self._objects[resource][namespace, name]
 
     def bookmark(self) -> None:
         """Tell watchers how far things are."""
@@ -139,13 +159,47 @@ class FakeApiServer:
 
     def count(self, what: str) -> int:
         """Return how often something was asked for, such as ``list services``."""
-        return sum(f"{'watch' if each.is_watch else 'list'} {each.resource}" == what for each in self.asked)
+        verbs = ("patch" if each.method == "PATCH" else "watch" if each.is_watch else "list" for each in self.asked)
+        return sum(f"{verb} {each.resource}" == what for verb, each in zip(verbs, self.asked, strict=True))
 
     def watches(self, resource: str) -> int:
         """Return how many watch a resource."""
         return sum(watcher.asked.resource == resource for watcher in self.watchers)
 
     # What it does.
+
+    def _keep_book(self, said: dict[str, Any], before: dict[str, Any] | None) -> None:
+        """Do what an API server does: count changes of the spec, and let only the subresource set a status."""
+        metadata = said["metadata"]
+        metadata["uid"] = before["metadata"]["uid"] if before is not None else f"uid-{self._version}"
+        metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
+        generation = before["metadata"]["generation"] if before is not None else 0
+        has_changed = before is None or before["spec"] != said["spec"]
+        metadata["generation"] = generation + has_changed
+        said.pop("status", None)
+        if before is not None and "status" in before:
+            said["status"] = before["status"]
+
+    def _patch(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        """Merge into the status (RFC 7386 for two levels, which is what there are)."""
+        key = (asked.namespace, asked.path.split("/")[-2])
+        said = self._objects["gatewayroutes"].get(key)
+        patch = json.loads(asked.body)
+        if said is None:
+            answer(writer, status_object(404, "not found"), 404)
+        elif patch.get("metadata", {}).get("uid", said["metadata"]["uid"]) != said["metadata"]["uid"]:
+            answer(writer, status_object(409, "the UID in the precondition is another one"), 409)
+        else:
+            assert asked.headers["content-type"] == "application/merge-patch+json"
+            changed = {
+                **said,
+                "metadata": dict(said["metadata"]),
+                "status": {**said.get("status", {}), **patch["status"]},
+            }
+            self._objects["gatewayroutes"][key] = changed
+            if changed["status"] != said.get("status"):
+                self._happen("gatewayroutes", "MODIFIED", changed)
+            answer(writer, changed)
 
     def _happen(self, resource: str, kind: str, said: dict[str, Any]) -> None:
         self._version += 1
@@ -175,15 +229,18 @@ class FakeApiServer:
             del self._tasks[task]
 
     async def _answer(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behaviour = self.behaviours.get(f"{'watch' if asked.is_watch else 'list'} {asked.resource}")
+        what = "patch" if asked.method == "PATCH" else "watch" if asked.is_watch else "list"
+        behaviour = self.behaviours.get(f"{what} {asked.resource}")
         if behaviour is not None:
             await behaviour(asked, writer)
         elif self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
             answer(writer, status_object(401, "Unauthorized"), 401)
-        elif {asked.namespace, asked.resource} & self.forbidden:
+        elif {asked.namespace, asked.resource, f"{what} {asked.resource}"} & self.forbidden:
             answer(writer, status_object(403, f'cannot list resource "{asked.resource}"'), 403)
         elif asked.resource not in RESOURCES:
             answer(writer, status_object(404, "the server could not find the requested resource"), 404)
+        elif asked.method == "PATCH":
+            self._patch(asked, writer)
         elif asked.is_watch:
             await self._watch(asked, reader, writer)
         else:
@@ -262,14 +319,17 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
     while (field_line := (await reader.readline()).decode().strip()) != "":
         name, _, value = field_line.partition(":")
         headers[name.lower()] = value.strip()
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
     parts = target.path.strip("/").split("/")
     namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
     params = {name: values[0] for name, values in parse_qs(target.query).items()}
-    return Asked(parts[-1], namespace, params, headers)
+    method = line.split()[0].decode()
+    resource = parts[-3] if parts[-1] == "status" else parts[-1]
+    return Asked(resource, namespace, params, headers, method, target.path, body)
 
 
 def _resource_of(said: dict[str, Any]) -> str:
-    return {"Service": "services", "EndpointSlice": "endpointslices", "Node": "nodes"}[said["kind"]]
+    return KINDS[said["kind"]]
 
 
 def _key_of(said: dict[str, Any]) -> tuple[str, str]:

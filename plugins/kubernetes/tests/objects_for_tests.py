@@ -63,6 +63,17 @@ def endpoint_slice(*endpoints: Any, of: str = "orders", namespace: str = "shop",
     }
 
 
+def route(name: str = "orders", namespace: str = "shop", **spec: Any) -> dict[str, Any]:
+    """Return a route to the service ``orders``, unless it says otherwise."""
+    created = spec.pop("created", "2026-01-01T00:00:00Z")
+    return {
+        "apiVersion": "gateway.io/v1alpha1",
+        "kind": "GatewayRoute",
+        "metadata": {"name": name, "namespace": namespace, "creationTimestamp": created},
+        "spec": {"path": f"/{name}/*", "serviceName": "orders", **spec},
+    }
+
+
 def node(name: str = "node-1", address: str = "192.0.2.1", **given: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",

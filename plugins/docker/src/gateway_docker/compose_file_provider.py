@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from gateway_docker.compose_file import ComposeFiles
 from gateway_docker.labels import LabelError, is_enabled, own_labels, parse_labels
 from gateway_docker.problems import DiscoveryError, ProblemLog
 from gateway_docker.provider import DockerProvider
+from gateway_docker.routes import RouteLabels, RuleBoard, rules_of, unread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,12 +53,16 @@ class ServiceNameProvider:
         config: The validated block.
         context: The gateway.
         files: The files.
+
+    Attributes:
+        rules: The routes that labels ask for.
     """
 
     def __init__(self, config: ComposeFileConfig, context: BuildContext, files: ComposeFiles) -> None:
         self._config = config
         self._context = context
         self._files = files
+        self.rules = RuleBoard()
         self._calls = BlockingCalls(f"gateway {context.name}")
         self._problems = ProblemLog(context.logger)
         self._sizes: dict[str, int] = {}
@@ -76,7 +82,7 @@ class ServiceNameProvider:
                 raise DiscoveryError(msg) from None
             snapshot, problems = self._snapshot(project)
             publish(snapshot)
-            self._problems.replace(problems)
+            self._problems.replace([*problems, *self._put_routes(project)])
             self._sizes = {service: len(instances) for service, instances in snapshot.items()}
             await asyncio.sleep(self._config.refresh_interval)
 
@@ -88,6 +94,19 @@ class ServiceNameProvider:
             "services": self._sizes,
             "problems": list(self._problems.current),
         }
+
+    def _put_routes(self, project: ComposeProject) -> list[str]:
+        """Hand over the routes that labels ask for; returns what is odd about them."""
+        labelled = []
+        for service in project.services.values():
+            with contextlib.suppress(LabelError):  # has been said
+                exposed = _exposed(service, self._config)
+                if exposed is not None and exposed.routes:
+                    owner = f"service {service.name} of the file"
+                    labelled.append(RouteLabels(owner=owner, service=exposed.service, labels=exposed.routes))
+        rules, oddities = rules_of(labelled, self._config.label_prefix)
+        self.rules.put(rules)
+        return oddities if self.rules.has_readers else unread(labelled, self._context.name)
 
     def _snapshot(self, project: ComposeProject) -> tuple[Mapping[str, Sequence[Endpoint]], list[str]]:
         services: dict[str, list[Endpoint]] = {}

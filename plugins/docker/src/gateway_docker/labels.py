@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway_docker.problems import quoted
+from gateway_docker.routes import is_route_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,7 @@ class Exposed:
         metadata: The ``meta`` labels.
         oddities: What was passed over.
         is_service_derived: Whether the name of the service was not chosen by a label.
+        routes: The labels that are about routes.
     """
 
     service: str
@@ -68,6 +70,7 @@ class Exposed:
     metadata: Mapping[str, object] = field(default_factory=dict)
     oddities: Sequence[str] = ()
     is_service_derived: bool = False
+    routes: Mapping[str, str] = field(default_factory=dict)
 
 
 if TYPE_CHECKING:
@@ -135,6 +138,7 @@ def parse_labels(
         metadata=metadata,
         oddities=tuple(oddities),
         is_service_derived=is_service_derived,
+        routes={key: text for key, text in own.items() if is_route_label(key)},
     )
 
 
@@ -152,7 +156,7 @@ def parse_service_name(text: str, prefix: str) -> str:
 
 
 def _is_known(key: str) -> bool:
-    return key in _KNOWN or (key.startswith("meta.") and len(key) > len("meta."))
+    return key in _KNOWN or is_route_label(key) or (key.startswith("meta.") and len(key) > len("meta."))
 
 
 def _parse_port(text: str | None, prefix: str, declared: Sequence[int]) -> int:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import AdminRouteRegistration, BuildContext, DiscoveryRegistration, NoConfig, hookimpl
+from gateway import (
+    AdminRouteRegistration,
+    BuildContext,
+    DiscoveryRegistration,
+    NoConfig,
+    RouteSourceConfig,
+    RouteSourceRegistration,
+    hookimpl,
+)
 from gateway_docker.config import ComposeConfig, ComposeFileConfig, DockerConfig
 
 if TYPE_CHECKING:
@@ -12,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.interfaces import DiscoveryProvider
     from gateway_docker.provider import DockerProvider
+    from gateway_docker.routes import LabelledRoutes
     from gateway_docker.status import StatusEndpoint
 
 
@@ -51,6 +60,24 @@ def gateway_register_discovery_providers() -> Sequence[DiscoveryRegistration]:
 
 
 @hookimpl
+def gateway_register_route_sources() -> Sequence[RouteSourceRegistration]:
+    return [
+        RouteSourceRegistration(
+            name=name,
+            summary=f"Routes from the labels that the discovery by {name!r} finds",
+            build=build_routes,
+            path=path,
+            over=name,
+        )
+        for name, path in (
+            ("docker", "router.sources.docker"),
+            ("docker-compose", "router.sources.dockerCompose"),
+            ("compose-file", "router.sources.composeFile"),
+        )
+    ]
+
+
+@hookimpl
 def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
     return [
         AdminRouteRegistration(
@@ -81,6 +108,12 @@ def build_compose_file(config: ComposeFileConfig, context: BuildContext) -> Disc
     from gateway_docker.compose_file_provider import build_compose_file_provider
 
     return build_compose_file_provider(config, context)
+
+
+def build_routes(config: RouteSourceConfig, context: BuildContext) -> LabelledRoutes:
+    from gateway_docker.routes import LabelledRoutes
+
+    return LabelledRoutes()
 
 
 def build_status(config: NoConfig, context: BuildContext) -> StatusEndpoint:

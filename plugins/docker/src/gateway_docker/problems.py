@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway import Outage
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Sequence
@@ -16,7 +18,7 @@ MAX_PROBLEMS = 100
 _MAX_QUOTED = 80
 
 
-class DiscoveryError(Exception):
+class DiscoveryError(Outage):
     """Nobody can be asked which instances there are. What was found last stays in force."""
 
 

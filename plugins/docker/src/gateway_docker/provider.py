@@ -13,6 +13,7 @@ from gateway_docker.endpoints import HOST_NETWORK, Addressing, expose, snapshot_
 from gateway_docker.engine import Engine, EngineError
 from gateway_docker.events import EventWatch
 from gateway_docker.problems import DiscoveryError, ProblemLog
+from gateway_docker.routes import RouteLabels, RuleBoard, rules_of, unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,9 @@ class DockerProvider:
         exposure: What a container offers.
         filters: Which containers the engine is to list; ``None`` is those with a label ``service``.
         prepare: Called in a thread before every look; may block, and raise ``DiscoveryError``.
+
+    Attributes:
+        rules: The routes that labels ask for.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class DockerProvider:
         self._addressing = Addressing(config.network, config.effective_host_address)
         self._calls = BlockingCalls(f"gateway {context.name}")
         self._problems = ProblemLog(context.logger)
+        self.rules = RuleBoard()
         self._inspected: dict[str, Inspection] = {}
         self._engine: Engine | None = None
         self._events: EventWatch | None = None
@@ -185,8 +190,14 @@ class DockerProvider:
         found = await self._complete(engine, found)
         # In a thread too: ten thousand containers take a while, and this loop may be the one that serves.
         snapshot, unreachable = await self._run(engine, lambda: snapshot_of(found, self._addressing))
+        labelled = _labelled(found)
+        rules, odd_routes = await self._run(engine, lambda: rules_of(labelled, self._config.label_prefix))
         publish(snapshot)
-        self._problems.replace([*problems, *unreachable])
+        # After their instances: a new route must not meet an empty service.
+        self.rules.put(rules)
+        if not self.rules.has_readers:
+            odd_routes = unread(labelled, self._context.name)
+        self._problems.replace([*problems, *unreachable, *odd_routes])
         self._sizes = {service: len(instances) for service, instances in snapshot.items()}
         self._error, self._looked_s = "", time.monotonic()
         return self._looked_s - began_s
@@ -232,6 +243,14 @@ class DockerProvider:
                 self._config.refresh_interval,
             )
         self._trouble = events.trouble
+
+
+def _labelled(found: Sequence[tuple[Container, Exposed]]) -> list[RouteLabels]:
+    return [
+        RouteLabels(owner=f"container {container.name}", service=exposed.service, labels=exposed.routes)
+        for container, exposed in found
+        if exposed.routes
+    ]
 
 
 def _inspect(engine: Engine, container_ids: Sequence[str]) -> dict[str, Inspection]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Snapshot = Mapping[str, tuple[Endpoint, ...]]
     """All services by name, with their instances."""
+    Names = Mapping[Key, str]
+    """What services are called, by namespace and name."""
 
 __all__ = ["Catalogue"]
 
@@ -58,8 +60,8 @@ class Catalogue:
                 self._put(record)
         self._changed()
 
-    def snapshot(self) -> tuple[Snapshot, list[str]]:
-        """Return all services by name with their instances, and the problems of those that are left out."""
+    def snapshot(self) -> tuple[Snapshot, Names, list[str]]:
+        """Return all services by name with their instances, their names, and the problems of those left out."""
         with self._lock:
             for key in self._outdated:
                 self._resolve(key)
@@ -74,7 +76,7 @@ class Catalogue:
             self._outdated.add(record.key)
         elif isinstance(record, Slice):
             self._move_out(record.key)
-        else:
+        elif isinstance(record, Node):
             self._nodes.pop(record.key, None)
             self._outdated.update(self._services)
 
@@ -87,7 +89,7 @@ class Catalogue:
             home = self._homes[record.key] = (record.key[0], record.service)
             self._slices.setdefault(home, {})[record.key] = record
             self._outdated.add(home)
-        else:
+        elif isinstance(record, Node):
             self._nodes[record.key] = record
             self._outdated.update(self._services)
 
@@ -121,18 +123,19 @@ class Catalogue:
 
 def _named(
     published: Mapping[Key, tuple[Endpoint, ...]], problems: list[str], *, has_qualified_names: bool
-) -> tuple[Snapshot, list[str]]:
+) -> tuple[Snapshot, Names, list[str]]:
     """Name the services. Those of two namespaces are never mixed: neither is the one that a route meant."""
     namespaces: dict[str, list[str]] = {}
     for namespace, name in published:
         namespaces.setdefault(name, []).append(namespace)
-    named: dict[str, tuple[Endpoint, ...]] = {}
-    for (namespace, name), endpoints in published.items():
-        is_qualified = has_qualified_names or len(namespaces[name]) > 1
-        named[f"{name}.{namespace}" if is_qualified else name] = endpoints
+    names = {
+        (namespace, name): f"{name}.{namespace}" if has_qualified_names or len(namespaces[name]) > 1 else name
+        for namespace, name in published
+    }
+    named = {names[key]: endpoints for key, endpoints in published.items()}
     if not has_qualified_names:
         for name, found in sorted(namespaces.items()):
             if len(found) > 1:
-                names = ", ".join(f"{name}.{namespace}" for namespace in sorted(found)[:10])
-                problems.append(f"{len(found)} namespaces have a service {name}; they are called {names}")
-    return named, problems
+                called = ", ".join(f"{name}.{namespace}" for namespace in sorted(found)[:10])
+                problems.append(f"{len(found)} namespaces have a service {name}; they are called {called}")
+    return named, names, problems

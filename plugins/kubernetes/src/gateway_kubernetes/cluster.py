@@ -195,9 +195,25 @@ class Connection:
                 pieces.append(piece)
         return parse_object(b"".join(pieces), f"its answer to {path}")
 
+    def merge(self, path: str, body: bytes) -> None:
+        """Change the object at ``path``: a JSON merge patch (RFC 7386).
+
+        Raises:
+            ApiError: If it is not changed.
+        """
+        with self.open(path, body=body) as response, _translated(self._timeout_s):
+            response.read1(PIECE_BYTES, decode_content=False)
+
     @contextlib.contextmanager
-    def open(self, path: str, params: Mapping[str, str]) -> Iterator[urllib3.response.BaseHTTPResponse]:
+    def open(
+        self, path: str, params: Mapping[str, str] | None = None, *, body: bytes | None = None
+    ) -> Iterator[urllib3.response.BaseHTTPResponse]:
         """Give the answer to a request, as soon as its head is there.
+
+        Args:
+            path: What it is about.
+            params: The query.
+            body: A merge patch for it; ``None`` only reads.
 
         Raises:
             ApiError: If there is none, or it says no.
@@ -206,10 +222,13 @@ class Connection:
             headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "gateway"}
             if token := self._token():
                 headers["authorization"] = token
+            if body is not None:
+                headers["content-type"] = "application/merge-patch+json"
             response = self._pool.request(
-                "GET",
+                "GET" if body is None else "PATCH",
                 f"{self.server}{path}",
-                fields=dict(params),
+                fields=dict(params) if body is None and params else None,
+                body=body,
                 headers=headers,
                 timeout=self._timeout_s,
                 preload_content=False,

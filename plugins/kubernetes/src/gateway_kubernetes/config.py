@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from gateway import Config, Duration
+from gateway import Config, Duration, RouteSourceConfig
 
-__all__ = ["DEFAULT_PREFIX", "EndpointMode", "KubernetesConfig"]
+__all__ = ["DEFAULT_PREFIX", "EndpointMode", "KubernetesConfig", "KubernetesRoutesConfig"]
 
 EndpointMode = Literal["pod", "service", "nodePort", "loadBalancer", "auto"]
 """Which addresses are used."""
@@ -112,3 +112,17 @@ class KubernetesConfig(Config):
         """What the other annotations begin with: what stands before the slash of the first one."""
         before, slash, _ = self.gateway_annotation.rpartition("/")
         return before if slash else DEFAULT_PREFIX
+
+
+class KubernetesRoutesConfig(RouteSourceConfig):
+    """Routes from GatewayRoute objects, of the namespaces of `registry.kubernetes`."""
+
+    label_selector: str = Field(
+        "",
+        max_length=_MAX_SELECTOR_LENGTH,
+        description="Which routes, by their labels, as kubectl takes it: `gateway=public`.",
+    )
+    cross_namespace: bool = Field(
+        default=False, description="Whether a route may lead to a service of another namespace (`serviceNamespace`)."
+    )
+    write_status: bool = Field(default=True, description="Whether routes are told in their status what became of them.")

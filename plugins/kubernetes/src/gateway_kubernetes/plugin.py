@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import AdminRouteRegistration, BuildContext, DiscoveryRegistration, NoConfig, hookimpl
-from gateway_kubernetes.config import KubernetesConfig
+from gateway import (
+    AdminRouteRegistration,
+    BuildContext,
+    DiscoveryRegistration,
+    NoConfig,
+    RouteSourceRegistration,
+    hookimpl,
+)
+from gateway_kubernetes.config import KubernetesConfig, KubernetesRoutesConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway_kubernetes.provider import KubernetesProvider
+    from gateway_kubernetes.route_source import KubernetesRoutes
     from gateway_kubernetes.status import StatusEndpoint
 
 
@@ -24,6 +32,20 @@ def gateway_register_discovery_providers() -> Sequence[DiscoveryRegistration]:
             build=build_kubernetes,
             path="registry.kubernetes",
             aliases={"namespace": "namespaces", "resyncPeriod": "refreshInterval"},
+        )
+    ]
+
+
+@hookimpl
+def gateway_register_route_sources() -> Sequence[RouteSourceRegistration]:
+    return [
+        RouteSourceRegistration(
+            name="kubernetes",
+            summary="Routes from GatewayRoute objects of a Kubernetes cluster",
+            config=KubernetesRoutesConfig,
+            build=build_routes,
+            path="router.sources.kubernetes",
+            over="kubernetes",
         )
     ]
 
@@ -44,6 +66,12 @@ def build_kubernetes(config: KubernetesConfig, context: BuildContext) -> Kuberne
     from gateway_kubernetes.provider import KubernetesProvider
 
     return KubernetesProvider(config, context)
+
+
+def build_routes(config: KubernetesRoutesConfig, context: BuildContext) -> KubernetesRoutes:
+    from gateway_kubernetes.route_source import KubernetesRoutes
+
+    return KubernetesRoutes(config, context)
 
 
 def build_status(config: NoConfig, context: BuildContext) -> StatusEndpoint:

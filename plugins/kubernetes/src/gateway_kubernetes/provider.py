@@ -15,12 +15,12 @@ from gateway_kubernetes.problems import ProblemLog
 from gateway_kubernetes.reflection import NODES, SERVICES, SLICES, Reflection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from gateway import BuildContext
     from gateway.interfaces import Publish
-    from gateway_kubernetes.catalogue import Snapshot
+    from gateway_kubernetes.catalogue import Names, Snapshot
     from gateway_kubernetes.config import KubernetesConfig
     from gateway_kubernetes.reflection import Resource
 
@@ -42,18 +42,27 @@ class KubernetesProvider:
     Args:
         config: The validated block.
         context: The gateway.
+
+    Attributes:
+        config: As given.
+        cluster: Whom it asks.
+        names: What services are called, by namespace and name.
+        is_named: Set when that is known for the first time.
     """
 
     def __init__(self, config: KubernetesConfig, context: BuildContext) -> None:
-        self._config = config
+        self.config = self._config = config
         self._context = context
         self._problems = ProblemLog(context.logger)
         self._calls = BlockingCalls(f"gateway {context.name}")
         self._changed = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sizes: dict[str, int] = {}
+        self.names: Names = {}
+        self.is_named = asyncio.Event()
+        self._told_of_names: set[Callable[[], None]] = set()
         kubeconfig = context.resolve(config.kubeconfig) if config.kubeconfig else None
-        self._cluster = Cluster(kubeconfig, config.context, config.timeout, self._calls)
+        self.cluster = Cluster(kubeconfig, config.context, config.timeout, self._calls)
         addressing = Addressing(config.mode, config.node_address)
         self._catalogue = Catalogue(
             Exposure(config.gateway_annotation, config.annotation_prefix, config.port_name),
@@ -79,7 +88,7 @@ class KubernetesProvider:
         """Check the configuration: with a file or certificates that are none, a gateway does not start."""
         self._loop = asyncio.get_running_loop()
         try:
-            connection = await self._cluster.connection()
+            connection = await self.cluster.connection()
         except (ApiError, TimeoutError) as error:
             # Another program fetches the credentials, and may be able to in a moment.
             self._context.logger.warning("%s: %s", self._context.name, str(error) or "no credentials in time")
@@ -96,7 +105,7 @@ class KubernetesProvider:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close connections; the work that used them has ended."""
-        self._cluster.close()
+        self.cluster.close()
 
     async def watch(self, publish: Publish) -> None:
         """Publish all services now, and whenever anything changes."""
@@ -107,25 +116,35 @@ class KubernetesProvider:
             # Before the snapshot, so that what happens during it causes another one.
             self._changed.clear()
             # In a thread: ten thousand endpoints take a while, and this loop may be the one that serves.
-            snapshot, problems = await self._calls.run(self._catalogue.snapshot, JOIN_TIMEOUT_S)
+            snapshot, names, problems = await self._calls.run(self._catalogue.snapshot, JOIN_TIMEOUT_S)
             if any(reflection.is_listed for reflection in self._reflections):
                 for step in steps(published, snapshot, CHANGES_AT_ONCE):
                     publish(step)
                     # What is served gets its turn.
                     await asyncio.sleep(0)
                 published = snapshot
+                self._take_names(names)
                 self._sizes = {service: len(endpoints) for service, endpoints in snapshot.items()}
             unread = [problem for reflection in self._reflections for problem in reflection.problems]
             self._problems.replace([*unread, *problems])
             await asyncio.sleep(SHORTEST_GAP_S)
             await self._changed.wait()
 
+    @contextlib.contextmanager
+    def naming(self, tell: Callable[[], None]) -> Iterator[None]:
+        """Call ``tell``, on the event loop, whenever services are called otherwise."""
+        self._told_of_names.add(tell)
+        try:
+            yield
+        finally:
+            self._told_of_names.discard(tell)
+
     def status(self) -> dict[str, object]:
         """Return how it is doing, for ``/_gateway/kubernetes``."""
         states = {reflection.state for reflection in self._reflections}
         return {
             "provider": self._context.name,
-            "server": self._cluster.server,
+            "server": self.cluster.server,
             "state": "unavailable" if states == {"failing"} else "degraded" if "failing" in states else "connected",
             "mode": self._config.mode,
             "watches": [reflection.status() for reflection in self._reflections],
@@ -138,11 +157,18 @@ class KubernetesProvider:
             resource,
             namespace,
             selector,
-            self._cluster,
+            self.cluster,
             self._catalogue,
             self._config.refresh_interval,
             self._config.timeout,
         )
+
+    def _take_names(self, names: Names) -> None:
+        """Say what services are called, once their instances are known."""
+        has_changed, self.names = names != self.names or not self.is_named.is_set(), names
+        self.is_named.set()
+        for tell in self._told_of_names if has_changed else ():
+            tell()
 
     def _tell(self) -> None:
         """Wake ``watch``; from whichever thread."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from gateway_kubernetes.cluster import Cluster, Connection
     from gateway_kubernetes.objects import Key, Node, Service, Slice
+    from gateway_kubernetes.route_objects import RouteObject
 
-    Record = Service | Slice | Node
+    Record = Service | Slice | Node | RouteObject
 
 __all__ = ["NODES", "SERVICES", "SLICES", "Audience", "Reflection", "Resource"]
 
@@ -49,6 +50,8 @@ MAX_FAILURES = 6
 MAX_VERSION_LENGTH = 64
 _GONE = 410
 _UNAUTHORIZED = 401
+_REFUSALS = (403, 404)
+"""It may not be read, or there is no such kind of objects: nothing that passes by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Resource:
 
     name: str
     group: str
-    parse: Callable[[Mapping[str, Any]], Service | Slice | Node | None]
+    parse: Callable[[Mapping[str, Any]], Record | None]
     is_namespaced: bool = True
     selector: str = ""
 
@@ -112,6 +115,7 @@ class Reflection:
         error: Why it fails; empty if it does not.
         is_listed: Whether it knows everything there is, or was when it was last asked.
         is_settled: Set when it is listed or has failed.
+        is_refused: Whether it fails because the objects may not be read, or there are none of this kind.
         lists: How often everything was listed.
     """
 
@@ -131,6 +135,7 @@ class Reflection:
         self.error = ""
         self.is_listed = False
         self.is_settled = asyncio.Event()
+        self.is_refused = False
         self.lists = 0
         self._path = resource.path(namespace)
         self._selector = ",".join(filter(None, (resource.selector, selector)))
@@ -188,6 +193,7 @@ class Reflection:
             if connection is not None and getattr(error, "status", 0) in {0, _UNAUTHORIZED}:
                 # Its credentials may have been replaced, or its certificates, or the address it was found at.
                 self._cluster.renew(connection)
+            self.is_refused = getattr(error, "status", 0) in _REFUSALS
             self._fail(str(error) or f"no answer within {self._timeout_s:g} s")
             # The frames of the libraries below say nothing that an operator could use.
             raise DiscoveryError(self.error) from None
@@ -242,6 +248,9 @@ class Reflection:
 
     def _opened(self) -> None:
         self.state, self.error, self._failures = "watching", "", 0
+        if self.is_refused:
+            self.is_refused = False
+            self._audience.change((), ())
 
     def _read_list(self, connection: Connection, is_over: threading.Event) -> None:
         fresh = _Copy()

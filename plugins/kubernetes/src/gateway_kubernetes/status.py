@@ -9,9 +9,10 @@ from gateway import Response
 if TYPE_CHECKING:
     from gateway import AdminRequest, BuildContext
 
-__all__ = ["PROVIDER", "StatusEndpoint"]
+__all__ = ["PROVIDER", "ROUTES", "StatusEndpoint"]
 
 PROVIDER = "kubernetes"
+ROUTES = "kubernetes-routes"
 
 
 class StatusEndpoint:
@@ -26,4 +27,5 @@ class StatusEndpoint:
 
     async def __call__(self, request: AdminRequest) -> Response:
         """Return one object for each provider that is on: none or one."""
-        return Response.json({"providers": list(await self._context.collect(PROVIDER))})
+        routes = await self._context.collect(ROUTES)
+        return Response.json({"providers": list(await self._context.collect(PROVIDER)), "routes": list(routes)})
