@@ -40,14 +40,15 @@ def exchange_of(method="GET", path="/orders/1", *, headers=(), client="192.0.2.7
     exchange = Exchange(request, cast("Any", None))
     exchange.route = ROUTE
     exchange.response = Response(200)
+    exchange.duration_s = 0.25
     for name, value in attributes.items():
         setattr(exchange, name, value)
     return exchange
 
 
-def json_line(exchange, *, status=200, duration_s=0.25, is_drawn=False, **block):
+def json_line(exchange, *, status=200, is_drawn=False, **block):
     config = AccessLogConfig.model_validate(block)
-    text = JsonFormat(config, IsoTime(ManualClock(NOW_S))).line(exchange, status, duration_s, is_drawn=is_drawn)
+    text = JsonFormat(config, IsoTime(ManualClock(NOW_S))).line(exchange, status, is_drawn=is_drawn)
     assert text.endswith("\n")
     assert text[:-1].isascii()
     assert text[:-1].isprintable() or "\x7f" in text
@@ -56,7 +57,7 @@ def json_line(exchange, *, status=200, duration_s=0.25, is_drawn=False, **block)
 
 def combined_line(exchange, **block):
     config = AccessLogConfig.model_validate({"format": "combined", **block})
-    return CombinedFormat(config, CombinedTime(ManualClock(NOW_S))).line(exchange, 200, 0.25, is_drawn=False)
+    return CombinedFormat(config, CombinedTime(ManualClock(NOW_S))).line(exchange, 200, is_drawn=False)
 
 
 def test_a_line_says_what_happened():
@@ -240,9 +241,9 @@ def test_a_combined_line():
 def test_a_route_that_changed_is_not_taken_for_the_old_one():
     lines = JsonFormat(AccessLogConfig())
     exchange = exchange_of()
-    lines.line(exchange, 200, 0.1, is_drawn=False)
+    lines.line(exchange, 200, is_drawn=False)
     exchange.route = Route(id="orders", path="/other")
-    line = json.loads(lines.line(exchange, 200, 0.1, is_drawn=False))
+    line = json.loads(lines.line(exchange, 200, is_drawn=False))
     assert line["path_template"] == "/other"
     assert "service" not in line
 
@@ -250,10 +251,10 @@ def test_a_route_that_changed_is_not_taken_for_the_old_one():
 def test_strangers_cannot_fill_the_memory_with_user_agents():
     lines = JsonFormat(AccessLogConfig())
     for number in range(MAX_AGENTS + 10):
-        lines.line(exchange_of(headers=[(b"user-agent", b"agent %d" % number)]), 200, 0.1, is_drawn=False)
+        lines.line(exchange_of(headers=[(b"user-agent", b"agent %d" % number)]), 200, is_drawn=False)
         assert len(lines._agents) <= MAX_AGENTS
     long = b"a" * 10_000
-    line = json.loads(lines.line(exchange_of(headers=[(b"user-agent", long)]), 200, 0.1, is_drawn=False))
+    line = json.loads(lines.line(exchange_of(headers=[(b"user-agent", long)]), 200, is_drawn=False))
     assert len(line["user_agent"]) == 10_000
     assert long not in lines._agents
 

@@ -8,6 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+import grpc  # type: ignore[import-untyped]  # has no types of its own
+import grpc.aio  # type: ignore[import-untyped]  # as above
 import pytest
 
 from gateway.embedding import Gateway
@@ -87,6 +89,25 @@ async def test_a_request_is_a_server_span_with_a_client_span_for_its_attempt(
     # The service goes on below the client span.
     (request,) = upstream.requests
     assert request["traceparent"] == f"00-{TRACE_ID}-{client.span_id.hex()}-01"
+
+
+async def test_a_call_of_grpc_says_what_it_is(
+    gateway_factory: GatewayFactory, grpc_upstream: Any, collector: Collector
+) -> None:
+    registry = {"static": {"services": [{"name": "service", "instances": [grpc_upstream.instance]}]}}
+    rules = [{"path": "/library.v1.Library/*", "serviceName": "service", "protocol": "grpc"}]
+    blocks = {"frontend": {"http2": {}}, "registry": registry, "router": {"rules": rules}, **telemetry(collector)}
+    gateway = await gateway_factory(blocks)
+    async with grpc.aio.insecure_channel(gateway.url.partition("//")[2].rstrip("/")) as channel:
+        assert await channel.unary_unary("/library.v1.Library/Echo")(b"x") == b"x"
+    await collector.until(lambda: len(collector.spans) == 2)
+    attributes = plain(collector.named("POST /library.v1.Library/*"))
+    assert {name: value for name, value in attributes.items() if name.startswith("rpc.")} == {
+        "rpc.system": "grpc",
+        "rpc.service": "library.v1.Library",
+        "rpc.method": "Echo",
+        "rpc.grpc.status_code": 0,
+    }
 
 
 async def test_a_trace_begins_here_if_the_client_has_none(

@@ -27,7 +27,7 @@ async def table(surroundings: Any) -> Any:
 
 def put(table: Table, key: str, fresh_at: int, now: int = 0) -> None:
     place = table.place(key)
-    with table.lock(place):
+    with table.lock(place.number):
         table.store(place, table.load(place)[0], (fresh_at,), now)
 
 
@@ -110,7 +110,7 @@ size = int(sys.argv[2])
 table = Table(SharedMemory(int(sys.argv[1]), size), size, 1, Series())
 place = table.place("one")
 for _ in range(5000):
-    with table.lock(place):
+    with table.lock(place.number):
         slot, state = table.load(place)
         table.store(place, slot, ((state[0] if state else 0) + 1,), 0)
 """

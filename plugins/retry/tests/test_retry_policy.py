@@ -41,7 +41,7 @@ async def never(exchange):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"max_attempts": 1}, {"max_attempts": 0}, *({"protocol": each} for each in ("websocket", "sse", "grpc"))],
+    [{"max_attempts": 1}, {"max_attempts": 0}, *({"protocol": each} for each in ("websocket", "sse"))],
 )
 def test_where_there_is_nothing_to_do_it_is_free(settings):
     assert retrying(never, **settings) is never

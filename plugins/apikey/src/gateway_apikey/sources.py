@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
+
+from gateway.credentials import cookie_values, query_values, remove_cookie, remove_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from gateway import Request
     from gateway_apikey.config import ApiKeyConfig
@@ -51,13 +52,10 @@ def _field(name: str) -> Source:
     wanted = name.lower().encode("ascii")
 
     def find(request: Request) -> bytes | None:
-        found = None
-        for field, value in request.headers.pairs:
-            if field == wanted:
-                if found is not None:
-                    raise Malformed("the field is there twice")
-                found = value
-        return found
+        try:
+            return request.headers.only(wanted)
+        except ValueError as error:
+            raise Malformed(str(error)) from None
 
     def remove(request: Request) -> None:
         pairs = request.headers.pairs
@@ -91,61 +89,20 @@ def _authorization(scheme: str) -> Source:
 
 
 def _query(name: str) -> Source:
-    def is_ours(part: str) -> bool:
-        found = part.partition("=")[0]
-        # An encoded spelling is the same parameter to the service: it is found, and removed, alike.
-        return found == name or (("%" in found or "+" in found) and unquote_plus(found) == name)
-
     def find(request: Request) -> bytes | None:
-        if not request.query:
-            return None
-        ours = [part for part in request.query.split("&") if is_ours(part)]
-        if not ours:
-            return None
-        if len(ours) > 1:
+        found = query_values(request, name)
+        if len(found) > 1:
             raise Malformed("the parameter is there twice")
-        return unquote_plus(ours[0].partition("=")[2]).encode("utf-8", "replace")
+        return found[0].encode("utf-8", "replace") if found else None
 
-    def remove(request: Request) -> None:
-        if request.query:
-            request.query = "&".join(part for part in request.query.split("&") if not is_ours(part))
-
-    return Source(find, remove)
+    return Source(find, lambda request: remove_query(request, name))
 
 
 def _cookie(name: str) -> Source:
-    wanted = name.encode("ascii")
-
     def find(request: Request) -> bytes | None:
-        found = [
-            content
-            for field, value in request.headers.pairs
-            if field == b"cookie" and wanted in value
-            for cookie, content in _cookies(value)
-            if cookie == wanted
-        ]
+        found = cookie_values(request, name)
         if len(found) > 1:
             raise Malformed("the cookie is there twice")
-        return _unquoted(found[0]) if found else None
+        return found[0] if found else None
 
-    def remove(request: Request) -> None:
-        kept = []
-        for field, value in request.headers.pairs:
-            if field != b"cookie" or wanted not in value:
-                kept.append((field, value))
-            elif others := [b"%b=%b" % pair for pair in _cookies(value) if pair[0] != wanted]:
-                kept.append((field, b"; ".join(others)))
-        request.headers.pairs[:] = kept
-
-    return Source(find, remove)
-
-
-def _cookies(value: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for part in value.split(b";"):
-        name, _, content = part.partition(b"=")
-        yield name.strip(b" \t"), content.strip(b" \t")
-
-
-def _unquoted(content: bytes) -> bytes:
-    """Return a cookie's value without its quotes (RFC 6265 section 4.1.1)."""
-    return content[1:-1] if len(content) > 1 and content[:1] == content[-1:] == b'"' else content
+    return Source(find, lambda request: remove_cookie(request, name))

@@ -51,7 +51,7 @@ class DnsProvider:
         async with asyncio.TaskGroup() as running:
             # All of them at once first, so that the first snapshot is whole.
             pauses_s = await asyncio.gather(*(self._look_up(service) for service in services))
-            publish(self._known)
+            publish(dict(self._known))
             for service, pause_s in zip(services, pauses_s, strict=True):
                 running.create_task(self._follow(service, pause_s, publish))
 
@@ -61,7 +61,7 @@ class DnsProvider:
             before = self._known.get(service.name)
             pause_s = await self._look_up(service)
             if self._known.get(service.name) != before:
-                publish(self._known)
+                publish(dict(self._known))
 
     async def _look_up(self, service: DnsServiceConfig) -> float:
         """Look a service up; returns the seconds until it is to be looked up again."""

@@ -34,13 +34,12 @@ class CombinedFormat:
         self._hides_query = config.query == "omit"
         self._redacted = config.redact_query
 
-    def line(self, exchange: Exchange, status: int, duration_s: float, *, is_drawn: bool) -> str:
+    def line(self, exchange: Exchange, status: int, *, is_drawn: bool) -> str:
         """Return the line of a finished exchange.
 
         Args:
             exchange: The exchange.
             status: What was answered.
-            duration_s: How long it took; the format has no place for it.
             is_drawn: Whether it was drawn by lot; the format has no place for it.
         """
         request = exchange.request

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    from gateway import Exchange, Headers, Instance, Route
+    from gateway import Exchange, Headers, Instance, Origin, Route
     from gateway_jsonlog.config import AccessLogConfig
 
 __all__ = ["FIELD_NAMES", "JsonFormat"]
@@ -37,6 +37,8 @@ FIELD_NAMES = frozenset(
 
 MAX_ROUTES = 100_000
 """Routes whose part of the line is remembered, over all reloads; beyond that it begins anew."""
+MAX_ORIGINS = 1024
+"""Connections of which it is remembered how they stand in lines."""
 MAX_AGENTS = 4096
 MAX_AGENT_BYTES = 512
 """User agents that are remembered, as they stand in lines: a few are most of all, and each is long."""
@@ -67,45 +69,44 @@ class JsonFormat:
         self._end_if_drawn = f',"sample":{config.sample:g}{self._end}' if config.sample < 1 else self._end
         self._routes: dict[str, tuple[Route, str]] = {}
         self._agents: dict[bytes, str] = {}
+        self._origins: dict[Origin, str] = {}
 
-    def line(self, exchange: Exchange, status: int, duration_s: float, *, is_drawn: bool) -> str:
+    def line(self, exchange: Exchange, status: int, *, is_drawn: bool) -> str:
         """Return the line of a finished exchange.
 
         Args:
             exchange: The exchange.
             status: What was answered.
-            duration_s: From its arrival to its end.
             is_drawn: Whether it was drawn by lot, and stands for others.
         """
         request = exchange.request
-        origin = request.origin
         body = request.body
         route = exchange.route
         known = self._routes.get(route.id)
         if known is None or known[0] is not route:
             known = self._remember(route)
-        fields = dict(request.headers.pairs)
+        fields = request.headers.values()
         agent = fields.get(b"user-agent", b"")
         text = (
-            f'{{"time":"{self._now()}","request_id":{quoted(request.id)},"client":{quoted(origin.client)},'
-            f'"host":{quoted(origin.host)},"method":{quoted(request.method)},"path":{quoted(request.path)},'
-            f'"protocol":"HTTP/{origin.http_version}","status":{status},'
-            f'"bytes_in":{len(body) if isinstance(body, bytes) else body.received_bytes},'
-            f'"bytes_out":{exchange.sent_bytes},"duration_s":{duration_s:.6f}'
+            f'{{"time":"{self._now()}","request_id":{quoted(request.id)}'
+            f"{self._origins.get(request.origin) or self._origin(request.origin)},"
+            f'"method":{quoted(request.method)},"path":{quoted(request.path)},"status":{status},'
+            f'"bytes_in":{len(body) if type(body) is bytes else body.received_bytes},'  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
+            f'"bytes_out":{exchange.sent_bytes},"duration_s":{exchange.duration_s:.6f}'
             f"{known[1]}{self._agents.get(agent) or self._agent(agent)}"
         )
         if exchange.instance is not None:
             text += _service_side(exchange, exchange.instance)
         if request.query and not self._hides_query:
             text += f',"query":{quoted(redact_query(request.query, self._redacted))}'
-        if b"traceparent" in fields and (trace := _TRACE_PARENT.fullmatch(fields[b"traceparent"])) is not None:
+        parent = fields.get(b"traceparent")
+        if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
             text += f',"trace_id":"{trace[1].decode("ascii")}"'
         if exchange.principal is not None:
             text += f',"principal":{quoted(exchange.principal.subject)}'
         if exchange.error is not None:
             text += _error(exchange.error)
-        decisions = exchange.state.get(SHADOW_STATE)
-        if decisions:
+        if exchange.has_state and (decisions := exchange.state.get(SHADOW_STATE)):
             text += f',"shadow":[{",".join(map(quoted, decisions))}]'
         if self._logs_headers:
             text += self._logged_headers(exchange)
@@ -120,6 +121,14 @@ class JsonFormat:
             self._routes.clear()
         known = self._routes[route.id] = (route, text)
         return known
+
+    def _origin(self, origin: Origin) -> str:
+        """Return the part of lines that is the same for the requests of a connection."""
+        text = f',"client":{quoted(origin.client)},"host":{quoted(origin.host)},"protocol":"HTTP/{origin.http_version}"'
+        if len(self._origins) >= MAX_ORIGINS:
+            self._origins.clear()
+        self._origins[origin] = text
+        return text
 
     def _agent(self, agent: bytes) -> str:
         """Return the part of lines that names a user agent."""

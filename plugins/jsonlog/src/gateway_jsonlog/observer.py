@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from typing import TYPE_CHECKING, Self
 
 from gateway import GatewayError
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway import BuildContext, Exchange
-    from gateway.interfaces import AttemptRecord
     from gateway_jsonlog.config import AccessLogConfig
 
 __all__ = ["AccessLog"]
@@ -33,7 +31,6 @@ class AccessLog:
     Args:
         config: The block.
         context: The gateway.
-        clock: Monotonic seconds, as of ``Exchange.started_s``; tests pass a manual one.
         draw: Returns a number in [0, 1); tests pass their own.
     """
 
@@ -42,12 +39,10 @@ class AccessLog:
         config: AccessLogConfig,
         context: BuildContext,
         *,
-        clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._config = config
         self._context = context
-        self._clock = clock
         self._draw = draw
         self._line = (JsonFormat(config) if config.format == "json" else CombinedFormat(config)).line
         self._sample = config.sample
@@ -81,13 +76,12 @@ class AccessLog:
         """Write its line."""
         if exchange.route.id in self._excluded:
             return
-        duration_s = self._clock() - exchange.started_s
         response = exchange.response
         status = response.status if response is not None else CLIENT_CLOSED_REQUEST
-        is_drawn = self._sample < 1 and not self._must_stay(exchange.error, status, duration_s)
+        is_drawn = self._sample < 1 and not self._must_stay(exchange.error, status, exchange.duration_s)
         if is_drawn and self._draw() >= self._sample:
             return
-        self._write(self._line(exchange, status, duration_s, is_drawn=is_drawn))
+        self._write(self._line(exchange, status, is_drawn=is_drawn))
 
     def _must_stay(self, error: BaseException | None, status: int, duration_s: float) -> bool:
         """Tell whether a line is written whatever the lot says: the request failed, or was slow."""
@@ -96,9 +90,6 @@ class AccessLog:
         elif error is not None:
             return True
         return status >= self._keep_status or duration_s > self._keep_slower_than_s
-
-    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
-        """Do nothing: what a line says of attempts is on the exchange."""
 
 
 def _nowhere(line: str) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_plus
 
+from gateway.credentials import cookie_values, query_values, remove_cookie, remove_query
 from gateway_jwt.tokens import InvalidToken
 
 if TYPE_CHECKING:
@@ -127,54 +127,20 @@ def _offers(value: bytes) -> Iterator[bytes]:
 
 
 def _query(name: str) -> Source:
-    def is_ours(part: str) -> bool:
-        found = part.partition("=")[0]
-        # An encoded spelling is the same parameter to the service: it is found, and removed, alike.
-        return found == name or (("%" in found or "+" in found) and unquote_plus(found) == name)
-
     def find(request: Request) -> bytes | None:
-        if not request.query:
-            return None
-        ours = [part for part in request.query.split("&") if is_ours(part)]
-        if len(ours) > 1:
+        found = query_values(request, name)
+        if len(found) > 1:
             raise InvalidToken("the parameter is there twice")
-        return unquote_plus(ours[0].partition("=")[2]).encode("utf-8", "replace") if ours else None
+        return found[0].encode("utf-8", "replace") if found else None
 
-    def remove(request: Request) -> None:
-        if request.query:
-            request.query = "&".join(part for part in request.query.split("&") if not is_ours(part))
-
-    return Source(find, remove)
+    return Source(find, lambda request: remove_query(request, name))
 
 
 def _cookie(name: str) -> Source:
-    wanted = name.encode("ascii")
-
     def find(request: Request) -> bytes | None:
-        found = [
-            content
-            for field, value in request.headers.pairs
-            if field == b"cookie" and wanted in value
-            for cookie, content in _cookies(value)
-            if cookie == wanted
-        ]
+        found = cookie_values(request, name)
         if len(found) > 1:
             raise InvalidToken("the cookie is there twice")
-        return found[0].strip(b'"') if found else None
+        return found[0] if found else None
 
-    def remove(request: Request) -> None:
-        kept = []
-        for field, value in request.headers.pairs:
-            if field != b"cookie" or wanted not in value:
-                kept.append((field, value))
-            elif others := [b"%b=%b" % pair for pair in _cookies(value) if pair[0] != wanted]:
-                kept.append((field, b"; ".join(others)))
-        request.headers.pairs[:] = kept
-
-    return Source(find, remove)
-
-
-def _cookies(value: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for part in value.split(b";"):
-        name, _, content = part.partition(b"=")
-        yield name.strip(b" \t"), content.strip(b" \t")
+    return Source(find, lambda request: remove_cookie(request, name))

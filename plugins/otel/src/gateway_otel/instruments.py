@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from gateway_otel.semantics import attempt_error, exchange_error, method_of, route_of
@@ -73,7 +72,7 @@ class HttpMetrics:
         else:
             key = (request.method, request.origin.scheme, exchange.route.path, status)
             series = self._known.get(key) or self._find(key, exchange)
-        series.observe(time.monotonic() - exchange.started_s)
+        series.observe(exchange.duration_s)
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Count an attempt."""

@@ -34,7 +34,7 @@ class Telemetry:
     """
 
     def __init__(self, config: TelemetryConfig, context: BuildContext) -> None:
-        self._parts: list[Observer] = []
+        self._parts: list[Tracing | HttpMetrics] = []
         self._batches: Batches | None = None
         self._filter: TraceFilter | None = None
         if config.tracing.enabled:
@@ -43,8 +43,8 @@ class Telemetry:
             self._parts.append(HttpMetrics(context.metrics))
         if len(self._parts) == 1:
             # One part is called without a detour.
-            self.exchange_finished = self._parts[0].exchange_finished  # type: ignore[assignment, method-assign]  # see above
-            self.attempt_finished = self._parts[0].attempt_finished  # type: ignore[assignment, method-assign]  # see above
+            self.exchange_finished = self._parts[0].exchange_finished  # type: ignore[method-assign]  # see above
+            self.attempt_finished = self._parts[0].attempt_finished  # type: ignore[method-assign]  # see above
 
     def _trace(self, config: TelemetryConfig, tracing: TracingConfig, context: BuildContext) -> Tracing:
         ca_file = context.resolve(tracing.ca_file) if tracing.ca_file is not None else None

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway import GatewayError
+from gateway_otel.rpc import rpc_attributes
 
 if TYPE_CHECKING:
     from gateway import Exchange
@@ -104,7 +105,7 @@ def exchange_attributes(exchange: Exchange) -> list[Attribute]:
     response = exchange.response
     if response is not None:
         found.append(("http.response.status_code", response.status))
-    return found
+    return found + rpc_attributes(exchange)
 
 
 def attempt_attributes(exchange: Exchange, attempt: AttemptRecord) -> list[Attribute]:

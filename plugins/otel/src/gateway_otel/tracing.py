@@ -182,7 +182,7 @@ class Tracing:
                 span_id=trace.span_id,
                 parent_id=trace.parent_id,
                 start_ns=trace.start_ns,
-                end_ns=time.time_ns(),
+                end_ns=trace.start_ns + int(exchange.duration_s * 1e9),
                 attributes=attributes,
                 status=ERROR if failure else UNSET,
                 trace_state=trace.trace_state,

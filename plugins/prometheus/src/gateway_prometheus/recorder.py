@@ -146,9 +146,12 @@ class Recorder:
         found.active.value -= 1.0
         found.requests.value += 1.0
         if status != SWITCHING_PROTOCOLS:
-            found.duration.observe(self._clock() - exchange.started_s)
+            found.duration.observe(exchange.duration_s)
         body = request.body
-        found.request_size.observe(len(body) if type(body) is bytes else body.received_bytes)  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
+        if body == b"":
+            found.request_size.counts[0] += 1  # as most are; the same as observing a 0
+        else:
+            found.request_size.observe(len(body) if type(body) is bytes else body.received_bytes)  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
         found.response_size.observe(exchange.sent_bytes)
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:

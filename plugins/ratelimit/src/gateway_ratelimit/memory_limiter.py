@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from gateway import Decision
 from gateway_ratelimit.algorithms import algorithm_of
+from gateway_ratelimit.never import never
 from gateway_ratelimit.shared import SharedResources
 from gateway_ratelimit.table import Table
 
@@ -59,9 +60,11 @@ class MemoryLimiter:
         Raises:
             TimeoutError: If another worker was stopped while it held the lock of this key.
         """
+        if cost > self._algorithm.quota:
+            return never(self._algorithm.quota, self._window_s)
         table = self._table
         place = table.place(self._prefix + key)
-        with table.lock(place):
+        with table.lock(place.number):
             # Inside, so that time never runs backwards from one holder of the lock to the next.
             now = self._clock()
             slot, state = table.load(place)
@@ -81,7 +84,7 @@ class MemoryLimiter:
         """Give back what was taken for a request that another limit of the route then refused."""
         table = self._table
         place = table.place(self._prefix + key)
-        with table.lock(place):
+        with table.lock(place.number):
             now = self._clock()
             slot, state = table.load(place)
             if state is not None and state[0] > now:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from gateway import Decision, ErrorType, GatewayError
 from gateway_ratelimit.algorithms import algorithm_of
 from gateway_ratelimit.memory_limiter import MemoryLimiter
+from gateway_ratelimit.never import never
 from gateway_ratelimit.redis_lane import Command
 from gateway_ratelimit.redis_store import RedisStore
 from gateway_ratelimit.scripts import load_script
@@ -68,6 +69,8 @@ class RedisLimiter:
         Raises:
             GatewayError: ``unavailable`` if Redis does not answer and ``onOutage`` is ``deny``.
         """
+        if cost > self._quota:
+            return never(self._quota, self._window_s)
         reply = await self._store.ask(Command(self._script, self._key(key), (b"%d" % cost, *self._arguments)))
         if reply is None:
             return await self._without_redis(key, cost)

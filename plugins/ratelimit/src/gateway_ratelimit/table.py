@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from gateway.interfaces import BuildContext, SharedMemory
@@ -58,10 +59,12 @@ class Table:
 
     Attributes:
         place: Returns where a key belongs.
+        lock: Returns the lock, by the number of a place, under which ``load`` and ``store`` belong together.
     """
 
     def __init__(self, memory: SharedMemory, size_bytes: int, state_size: int, evicted: Series) -> None:
         self._memory = memory
+        self.lock: Callable[[int], AbstractContextManager[object]] = memory.lock
         self._buffer = memory.buffer
         self._state_size = state_size
         self._state = struct.Struct(f"={state_size}q")
@@ -99,10 +102,6 @@ class Table:
         tag = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=_TAG_SIZE, key=self._secret).digest()
         number = int.from_bytes(tag[:8], "little") % self._sets
         return Place(tag, number + 1, _PAGE + number * self._set_size)
-
-    def lock(self, place: Place) -> AbstractContextManager[None]:
-        """Return the lock under which ``load`` and ``store`` belong together."""
-        return self._memory.lock(place.number)
 
     def load(self, place: Place) -> tuple[int, State | None]:
         """Return the slot of a key and its state; -1 and ``None`` if it is unknown."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import ErrorType, GatewayError
+from gateway import Body, ErrorType, GatewayError
 
 if TYPE_CHECKING:
     from gateway import Request, Response
     from gateway_retry.config import RetrySettings
 
 __all__ = ["is_idempotent", "is_stream", "may_repeat", "reason_to_retry"]
+
+GRPC = "application/grpc"
 
 _BY_TYPE = {
     ErrorType.BAD_GATEWAY: "bad_gateway",
@@ -48,5 +50,10 @@ def is_idempotent(request: Request, settings: RetrySettings) -> bool:
 
 
 def is_stream(request: Request) -> bool:
-    """Tell whether a stream is asked for: another protocol, or events, whose clients connect again by themselves."""
-    return request.upgrade is not None or "text/event-stream" in (request.headers.get("accept") or "")
+    """Tell whether a stream is asked for: another protocol, events, or what a client of gRPC has not sent whole.
+
+    Their clients connect again by themselves.
+    """
+    if request.upgrade is not None or "text/event-stream" in (request.headers.get("accept") or ""):
+        return True
+    return isinstance(request.body, Body) and (request.headers.get("content-type") or "").startswith(GRPC)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Retry"]
 
-PROTOCOLS = frozenset({"http", "http2"})
+PROTOCOLS = frozenset({"grpc", "http", "http2"})
 """What can be repeated as a whole. Streams cannot, and end retries by themselves."""
 
 
