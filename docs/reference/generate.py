@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from gateway.registrations import Registration
 
 TARGET = Path(__file__).with_name("configuration.md")
-PLUGINS = Path(__file__).parents[2] / "plugins"
+ROOT = Path(__file__).parents[2]
 
 HEAD = """\
 # Configuration
 
 <!-- Written by docs/reference/generate.py. Change the descriptions in the models and run it again. -->
 
-Every key of `gateway.yaml`, of the core and of the plugins in the starter set. How the file is read, what lies over it
+Every key of `gateway.yaml`, of the core and of the plugins of its repository. How the file is read, what lies over it
 and what a block turns on is in [Configure](../how-to/configure.md). `gateway schema` prints the same as JSON Schema,
 with every plugin that is installed.
 
@@ -55,7 +55,8 @@ Every block of a plugin also takes `enabled` (`true` unless it says otherwise), 
 `onError`: `deny`, the default, or `allow`, with which its failure does not fail the request, as long as nothing further
 in has run. What decides about access cannot be allowed to fail. That of a policy, a limiter or an authenticator takes
 `mode`: `enforce`, the default, or `shadow`, which decides and records what it would have done, and lets every request
-pass. A plugin's block stands in one of the core's
+pass. That of a policy takes `latencyBudget` and `quarantine` with `failures`, `within` and `for`:
+[Keep plugins within a budget](../how-to/keep-plugins-within-a-budget.md). A plugin's block stands in one of the core's
 (`frontend`, `backend`, `registry`, `auth`, `middleware`, `plugins`) or beside them, as the plugin says.
 """
 
@@ -116,7 +117,7 @@ def _places(registrations: list[tuple[Registration, str]]) -> list[str]:
 
 def _registrations() -> list[tuple[Registration, str]]:
     """Return the offers of the plugins in this repository, by the place of their blocks."""
-    ours = {f"gateway-{folder.name}" for folder in PLUGINS.iterdir()}
+    ours = {f"gateway-{manifest.parent.name}" for manifest in ROOT.glob("*/*/pyproject.toml")}
     found = [
         (registration, plugin.distribution)
         for registration, plugin in registrations_of(PluginHost.discover())

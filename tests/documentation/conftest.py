@@ -14,16 +14,21 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from gateway.testing import GatewayFactory
+    from gateway.testing import RunningGateway as Serving
 
 ROOT = Path(__file__).parents[2]
 GATEWAY = Path(sys.executable).with_name("gateway")
 START_TIMEOUT_S = 20.0
+HTTPS_PORT = 443
 
 
 @dataclass(frozen=True)
@@ -218,3 +223,38 @@ def start_service() -> Iterator[Callable[..., Service]]:
     yield start
     for service in running:
         service.close()
+
+
+class HasPort(Protocol):
+    """A service of a test."""
+
+    port: int
+
+
+@pytest.fixture
+def start_example(gateway_factory: GatewayFactory) -> Callable[..., Awaitable[Serving]]:
+    """Give a function that starts a gateway with an example, on free ports, and with services of the test's.
+
+    ``start_example("examples/retry", {"orders": [upstream, upstream]}, change)``: the upstreams take the places of the
+    instances that the example names, in order; ``change`` gets what stands below ``gateway``. Services that are not
+    given stay where they are.
+    """
+
+    async def start(
+        name: str,
+        services: Mapping[str, Sequence[HasPort]] | None = None,
+        change: Callable[[dict[str, Any]], None] = lambda block: None,
+    ) -> Serving:
+        block = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())["gateway"]
+        for protocol in block.setdefault("frontend", {}).values():
+            if "port" in protocol:
+                protocol |= {"host": "127.0.0.1", "port": 0}
+        for service in block.get("registry", {}).get("static", {}).get("services", []):
+            given = (services or {}).get(service["name"])
+            for instance, upstream in zip(service["instances"], given, strict=True) if given else ():
+                plain = {"scheme": "http"} if instance["port"] == HTTPS_PORT else {}  # which means TLS by itself
+                instance |= {"address": "127.0.0.1", "port": upstream.port, **plain}
+        change(block)
+        return await gateway_factory(block)
+
+    return start

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,25 @@ gateway:
     assert gateway.ask().text == "two"
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_route_source_brings_routes_to_every_worker(start_gateway, start_service, tmp_path, workers):
+    service = start_service(answering(b"shop"))
+    file = tmp_path / "routes.json"
+    file.write_text("[]")
+    configuration = services(orders=service)
+    configuration["gateway"]["router"]["sources"] = {"file": {"path": "routes.json", "interval": "20ms"}}
+    configuration["gateway"]["workers"] = int(workers)
+    gateway = start_gateway(json.dumps(configuration), plugins=[EXAMPLES / "routes_file.py"])
+    assert (gateway.ask("/shop").status, gateway.ask("/orders/").status) == (404, 200)
+    file.write_text(json.dumps([{"path": "/shop", "serviceName": "orders"}, {"path": "/orders/*"}]))
+    # A dozen connections of their own reach both workers.
+    wait_until(lambda: {gateway.ask("/shop").text for _ in range(12)} == {"shop"})
+    assert "routes.json 2: serviceName: the key is missing" in gateway.wait_for_line("route source routes_file")
+    file.write_text("nonsense")
+    gateway.wait_for_line("crashed and is restarted")
+    assert gateway.ask("/shop").text == "shop"
+
+
 def test_health_checker_takes_an_instance_out(start_gateway, start_service):
     service = start_service(answering(b"up"))
     configuration = services(orders=service)
@@ -183,3 +204,32 @@ gateway:
     gateway = start_gateway(configuration, plugins=[EXAMPLES / "folder.py"])
     assert gateway.ask("/a.txt").text == "hello"
     assert [gateway.ask(path).status for path in ("/b.txt", "/../secret.txt", "/%2e%2e/secret.txt")] == [404, 400, 400]
+
+
+def test_the_gateway_is_an_asgi_application(tmp_path, free_tcp_port):
+    (tmp_path / "gateway.yaml").write_text(
+        """
+gateway:
+  frontend: {http: {enabled: false}, asgi: {}}
+  plugins: {demo: {}}
+  router: {rules: [{path: /*, serviceName: demo}]}
+"""
+    )
+    module = (EXAMPLES / "asgi_application.py").stem
+    command = [sys.executable, "-m", "uvicorn", "--no-proxy-headers", "--port", str(free_tcp_port), f"{module}:app"]
+    server = subprocess.Popen([*command, "--app-dir", str(EXAMPLES)], cwd=tmp_path)
+    try:
+        wait_until(lambda: server.poll() is not None or answers(free_tcp_port))
+        with urllib.request.urlopen(f"http://127.0.0.1:{free_tcp_port}/status/201", timeout=5) as answer:
+            assert answer.status == 201
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -20,6 +20,7 @@ PAGES = sorted(
         *DOCS.rglob("*.md"),
         ROOT / "core" / "README.md",
         *ROOT.glob("plugins/*/README.md"),
+        *ROOT.glob("contrib/*/README.md"),
     ]
 )
 CONFIGURATIONS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -54,13 +55,7 @@ def blocks_of(page):
 
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
-YAML = [
-    block
-    for block in BLOCKS
-    if block.language == "yaml"
-    and re.search("^gateway:", block.text, re.MULTILINE)
-    and block.page.parent.parent.name != "plugins"  # those show only what they are about
-]
+YAML = [block for block in BLOCKS if block.language == "yaml" and re.search("^gateway:", block.text, re.MULTILINE)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 
 
@@ -74,7 +69,7 @@ def test_there_is_something_to_test():
 @pytest.mark.parametrize("block", YAML, ids=str)
 def test_configuration_on_a_page_loads(block, tmp_path):
     file = tmp_path / "gateway.yaml"
-    file.write_text(block.text)
+    file.write_text(block.text + services_left_out(block))
     plugin_files = []
     if "with" in block.notes:
         plugin = plugin_file(block, tmp_path)
@@ -83,6 +78,16 @@ def test_configuration_on_a_page_loads(block, tmp_path):
     environ = dict.fromkeys(re.findall(r"(?<!\$)\$\{(\w+)\}", block.text), "value")
     configuration = load_configuration(file, plugin_files=plugin_files, environ=environ)
     assert configuration.warnings == ()
+
+
+def services_left_out(block):
+    """Return what the README of a plugin, which shows only what it is about, needs to be whole."""
+    names = re.findall(r"serviceName: ([\w-]+)", block.text)
+    if block.page.name != "README.md" or re.search("registry:|demo:", block.text) or not names:
+        return ""
+    instances = "instances: [{address: 127.0.0.1, port: 9001}]"
+    listed = ", ".join(f"{{name: {name}, {instances}}}" for name in dict.fromkeys(names))
+    return f"  registry: {{static: {{services: [{listed}]}}}}\n"
 
 
 def plugin_file(block, folder):
@@ -146,8 +151,9 @@ def test_links_lead_somewhere(page):
 
 def test_readme_names_only_distributions_that_there_are():
     features = (ROOT / "README.md").read_text().partition("## What there is")[2].partition("\n\n★ comes with")[0]
-    named = set(re.findall(r"`(gateway-\w+)`", features))
-    assert named == {"gateway-core", *(f"gateway-{path.name}" for path in ROOT.glob("plugins/*") if path.is_dir())}
+    named = set(re.findall(r"`(gateway-[\w-]+)`", features))
+    manifests = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("contrib/*/pyproject.toml")]
+    assert named == {"gateway-core", *(f"gateway-{manifest.parent.name}" for manifest in manifests)}
 
 
 def test_every_page_is_in_the_table_of_contents():
@@ -168,4 +174,4 @@ def test_changelog_fragments_are_named_and_written_as_they_should_be():
     assert fragments
     for path in fragments:
         assert re.fullmatch(rf"(\d+|\+[a-z0-9-]+)\.({kinds})(\.[a-z0-9-]+)?\.md", path.name), path.name
-        assert re.match(r"`gateway[a-z-]*`(, `gateway[a-z-]*`)*: [a-z].*\.\n", path.read_text()), path.name
+        assert re.match(r"`gateway[a-z0-9-]*`(, `gateway[a-z0-9-]*`)*: [a-z].*\.\n", path.read_text()), path.name

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from pydantic import BaseModel
 
 import gateway
-from gateway import ErrorType, admin, hookspecs, interfaces
+from gateway import AdminRouteRegistration, ErrorType, RouteSourceConfig, admin, hookspecs, interfaces
 from gateway.cli.commands import BUILT_IN
+from gateway.cli.plugin_commands import find_commands
 from gateway.config import configuration_schema
+from gateway.config.claims import place_of, registrations_of
 from gateway.config.model import GatewayConfig, RuleConfig
 from gateway.pluginhost import PluginHost
 from gateway.pluginhost.check import model_keys
@@ -22,7 +25,10 @@ from gateway.pluginhost.check import model_keys
 if TYPE_CHECKING:
     from gateway.admin import ControlView
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+HOST = PluginHost.discover()
+OFFERS = registrations_of(HOST)
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("gateway_")}
 NAMES = sorted({*gateway.__all__, *interfaces.__all__})
 
@@ -103,7 +109,7 @@ def test_keys_of_the_core_are_documented(path, model):
 
 
 def test_every_key_of_the_schema_is_documented():
-    properties = keys_of(configuration_schema(PluginHost.discover()))
+    properties = keys_of(configuration_schema(HOST))
     assert properties - words(page("configuration.md")) == set()
 
 
@@ -116,7 +122,68 @@ def keys_of(schema):
     return own.union(*map(keys_of, schema.values()))
 
 
+@pytest.mark.parametrize(
+    ("offer", "distribution"),
+    [pytest.param(offer, plugin.distribution, id=f"{plugin.distribution} {offer.name}") for offer, plugin in OFFERS],
+)
+def test_every_key_of_a_plugin_is_in_its_readme(offer, distribution):
+    (readme,) = ROOT.glob(f"*/{distribution.removeprefix('gateway-')}/README.md")
+    # What every route source has is told once, in docs/how-to/write-a-route-source.md.
+    inherited = model_keys(RouteSourceConfig) if issubclass(offer.config, RouteSourceConfig) else {}
+    missing = set(keys_of_model(offer.config)) - set(inherited) - words(readme.read_text())
+    assert missing == set(), ".".join(place_of(offer))
+
+
+def keys_of_model(model):
+    for key, name in model_keys(model).items():
+        yield key
+        for inner in models_in(model.model_fields[name].annotation):
+            yield from keys_of_model(inner)
+
+
+def models_in(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from models_in(argument)
+
+
 # The rest.
+
+
+def test_metrics_reference_is_up_to_date():
+    command = [sys.executable, str(REFERENCE / "generate_metrics.py"), "--check"]
+    assert subprocess.run(command, check=False).returncode == 0, "run: python docs/reference/generate_metrics.py"
+
+
+FAMILIES = re.findall(r"^\| `(\w+)` \|", page("metrics.md"), re.MULTILINE)
+READMES = [*ROOT.glob("plugins/*/README.md"), *ROOT.glob("contrib/*/README.md")]
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*/*.md"), *READMES], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_page_names_a_metric_that_is_not_there(path):
+    named = re.findall(r"\bgateway_\w+_(?:total|seconds|bytes|active|instances|connections)\b", path.read_text())
+    assert set(named) - set(FAMILIES) == set()
+
+
+@pytest.mark.parametrize("distribution", sorted({*sections(page("metrics.md"))} - {"`gateway-core`"}))
+def test_metrics_of_a_plugin_are_in_its_readme(distribution):
+    (readme,) = ROOT.glob(f"*/{distribution.strip('`').removeprefix('gateway-')}/README.md")
+    counted = re.findall(r"^\| `(\w+)` \|", sections(page("metrics.md"))[distribution], re.MULTILINE)
+    assert set(counted) - words(readme.read_text()) == set()
+
+
+@pytest.mark.anyio
+async def test_families_of_a_running_gateway_are_in_the_reference(gateway_factory, upstream):
+    gateway = await gateway_factory({"metrics": {}, "retry": {}, "circuitBreaker": {}}, upstream=upstream)
+    await gateway.ask("GET", "/")
+    families = await gateway.gateway.control.metrics()
+    assert len(families) > 20
+    for family in families:
+        labels = ", ".join(f"`{label}`" for label in family.label_names)
+        assert f"| `{family.name}` | {family.kind} | {labels} | {family.help} |" in page("metrics.md")
 
 
 @pytest.mark.parametrize("error_type", ErrorType, ids=lambda error_type: error_type.code)
@@ -132,6 +199,26 @@ def test_error_type_is_documented_with_its_status(error_type):
 def test_admin_endpoint_is_documented(endpoint):
     access = "public" if endpoint.is_public else "token"
     assert f"| `{endpoint.method} /_gateway{endpoint.path}` | {access} |" in page("admin-endpoints.md")
+
+
+@pytest.mark.parametrize(
+    ("offer", "distribution"),
+    [
+        pytest.param(offer, plugin.distribution, id=f"{offer.method} {offer.admin_path}")
+        for offer, plugin in OFFERS
+        if isinstance(offer, AdminRouteRegistration)
+    ],
+)
+def test_admin_endpoint_of_a_plugin_is_documented(offer, distribution):
+    rows = page("admin-endpoints.md").splitlines()
+    assert [
+        row for row in rows if f"`{offer.method} /_gateway{offer.admin_path}`" in row and f"`{distribution}`" in row
+    ]
+
+
+@pytest.mark.parametrize("command", [command for command, _ in find_commands(HOST)], ids=lambda command: command.name)
+def test_command_of_a_plugin_is_documented(command):
+    assert f"`gateway {command.name}`" in sections(page("cli.md"))
 
 
 @pytest.mark.parametrize("command", BUILT_IN.values(), ids=lambda command: command.name)

@@ -25,7 +25,7 @@ def start_gateway(start_gateway):
     """Start a gateway without the plugins that do for real what a sketch only sketches."""
 
     def start(configuration, **options):
-        real = ("websocket", "sse", "jwt", "ratelimit", "retry", "circuitbreaker", "docker")
+        real = ("websocket", "sse", "grpc", "jwt", "ratelimit", "retry", "circuitbreaker", "docker")
         disabled = ", ".join(f"gateway-{name}" for name in real)
         return start_gateway(
             configuration.replace("gateway:\n", f"gateway:\n  disabledPlugins: [{disabled}]\n", 1), **options

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import http.client
 import http.server
 import os
 import re
-import socket
-import ssl
 import subprocess
 import sys
 import textwrap
@@ -16,10 +13,8 @@ import threading
 from pathlib import Path
 
 import pytest
-import trustme
 
-ROOT = Path(__file__).parents[2]
-TUTORIALS = ROOT / "docs" / "tutorials"
+TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 BIN = Path(sys.executable).parent
 
 pytestmark = pytest.mark.slow
@@ -42,11 +37,9 @@ def serve_folder(tmp_path):
         def log_message(self, *arguments):
             """Say nothing."""
 
-    def serve(folder, tls=None):
+    def serve(folder):
         handler = functools.partial(Handler, directory=str(folder))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
         servers.append(server)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server.server_port
@@ -84,11 +77,6 @@ def test_first_gateway(start_gateway, serve_folder, tmp_path):
     problems = [line.partition(f"{tmp_path}/")[2] for line in gateway.lines if "router.rules[0]" in line]
     assert "\n".join(problems) in (TUTORIALS / "first-gateway.md").read_text()
     assert gateway.ask("/names/name.txt").status == 200
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
 
 
 def run(*words, folder, path=None, code=0):
@@ -131,29 +119,3 @@ def test_first_plugin_as_a_distribution(installed, start_gateway, tmp_path):
     assert run("check", folder=tmp_path, code=2) in page
     (tmp_path / "gateway.yaml").write_text(configuration.replace("greeting: Ahoy", "greting: Ahoy"))
     assert run("check", folder=tmp_path, path=installed, code=2) in page
-
-
-def test_tls_example_serves_https_from_a_service_with_https(start_gateway, serve_folder, tmp_path):
-    authority = trustme.CA()
-    certificate = authority.issue_cert("localhost")
-    certs = tmp_path / "certs"
-    certs.mkdir()
-    authority.cert_pem.write_to_path(str(certs / "ca.pem"))
-    certificate.private_key_pem.write_to_path(str(certs / "server-key.pem"))
-    (certs / "server.pem").write_bytes(b"".join(part.bytes() for part in certificate.cert_chain_pems))
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "1").write_text("one book")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(tls)
-    service_port = serve_folder(tmp_path, tls)
-
-    example = (ROOT / "configs" / "examples" / "tls.yaml").read_text()
-    tls_port = free_port()
-    gateway = start_gateway(example.replace("8443", str(tls_port)).replace("9443", str(service_port)))
-    assert gateway.ask("/orders/1").text == "one book"
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    connection = http.client.HTTPSConnection("localhost", tls_port, context=client, timeout=10)
-    connection.request("GET", "/orders/1")
-    assert connection.getresponse().read() == b"one book"
-    connection.close()

@@ -1,0 +1,3 @@
+"""The conftest.py at the root of a plugin's tests."""
+
+pytest_plugins = ["gateway.testing"]
