@@ -4,6 +4,8 @@
 - ``ratelimit``: a limit for each client address that is never reached.
 - ``metrics``: count requests and their durations for Prometheus; nginx has nothing of the kind.
 - ``accesslog``: a line for each request, buffered where the proxy can.
+- ``live``: let WebSockets through at ``/ws``, and event streams, as they come, at ``/events`` and ``/rest``; 25,000 of
+  them may be open.
 - ``jwt``: verify RS256 tokens; ``jwt-cache`` where verified ones are remembered, if the proxy leaves that open.
 - the others are the gateway's own, to measure what each costs.
 """
@@ -27,7 +29,9 @@ __all__ = [
     "Tokens",
     "envoy_filters",
     "envoy_log",
+    "envoy_upgrades",
     "gateway_lines",
+    "gateway_rules",
     "make_tokens",
     "nginx_http",
     "nginx_server",
@@ -119,7 +123,38 @@ def nginx_server(features: Collection[str]) -> list[str]:
         lines.append("        if ($key_is_right = 0) { return 401; }")
     if "ratelimit" in features:
         lines.append("        limit_req zone=clients burst=100000 nodelay;")
+    if "live" in features:
+        lines += [
+            "        location = /ws {",
+            "            proxy_pass http://up;",
+            "            proxy_set_header Upgrade $http_upgrade;",
+            '            proxy_set_header Connection "upgrade";',
+            "            proxy_set_header Host $http_host;",
+            "            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+            "            proxy_read_timeout 600s;",
+            "        }",
+            *(
+                f"        location = {path} {{ proxy_pass http://up; proxy_buffering off; proxy_read_timeout 600s; }}"
+                for path in ("/events", "/rest")
+            ),
+        ]
     return lines
+
+
+def envoy_upgrades(features: Collection[str]) -> list[dict[str, Any]]:
+    """Returns the protocols that Envoy lets clients change to."""
+    return [{"upgrade_type": "websocket"}] if "live" in features else []
+
+
+def gateway_rules(features: Collection[str]) -> list[str]:
+    """Returns the lines of the gateway's further rules."""
+    if "live" not in features:
+        return []
+    return [
+        "      - {id: sockets, path: /ws, serviceName: up, protocol: websocket}",
+        "      - {id: events, path: /events, serviceName: up, protocol: sse}",
+        "      - {id: rest, path: /rest, serviceName: up, protocol: sse}",
+    ]
 
 
 def envoy_filters(features: Collection[str], tokens: Tokens | None) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _START_WITHIN_S = 45.0
 _IDLE_POOL = 2048
+_LIVE_FILES = 52_000  # two for each of 25,000 connections, and some
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,9 +207,9 @@ def _nginx(setup: Setup, directory: Path, *, buffers: Sequence[str] = ()) -> lis
         "daemon off;",
         f"pid {directory}/nginx.pid;",
         f"worker_processes {setup.workers};",
-        "worker_rlimit_nofile 16384;",
+        f"worker_rlimit_nofile {_LIVE_FILES if 'live' in setup.wants else 16384};",
         "error_log stderr error;",
-        "events { worker_connections 12000; }",
+        f"events {{ worker_connections {_LIVE_FILES if 'live' in setup.wants else 12000}; }}",
         "http {",
         *features.nginx_http(setup.wants, directory),
         "    keepalive_requests 1000000000;",
@@ -291,6 +292,7 @@ def _envoy(setup: Setup, directory: Path) -> list[str]:
         "generate_request_id": False,
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules}]},
         "access_log": features.envoy_log(setup.wants, directory),
+        "upgrade_configs": features.envoy_upgrades(setup.wants),
         "http_filters": [
             *features.envoy_filters(setup.wants, setup.tokens),
             {"name": "envoy.filters.http.router", "typed_config": router},
@@ -397,6 +399,8 @@ def _gateway(setup: Setup, directory: Path) -> list[str]:
         f"      port: {setup.port}",
         f"      maxRequestSize: {setup.max_body_bytes}",
     ]
+    if "live" in setup.wants:
+        lines.append("      maxConnections: 25000")
     if tls := setup.certificate:
         lines.append(f"      tls: {{enabled: true, certFile: {tls.certificate}, keyFile: {tls.key}}}")
     lines += ["  registry:", "    static:", "      services:", "        - name: up", "          instances:"]
@@ -408,6 +412,7 @@ def _gateway(setup: Setup, directory: Path) -> list[str]:
     lines += [
         f"      - {{id: r{number}, path: {prefix}*, serviceName: up}}" for number, prefix in enumerate(setup.prefixes)
     ]
+    lines += features.gateway_rules(setup.wants)
     lines += features.gateway_lines(setup.wants, directory, setup.tokens)
     config = directory / "gateway.yaml"
     config.write_text("\n".join(lines) + "\n")

@@ -66,6 +66,15 @@ _RATE_TO_FIRST = Ratio(key="rate", heading="rate / first", to_first=True)
 _CPU_TO_FIRST = Ratio(key="cpu_us", heading="CPU / first", to_first=True)
 _PAIRED = (_RATE, _CPU, _USER, _P50, _P99, _BUSY, _RSS, _PSS, _RATE_TO_FIRST, _CPU_TO_FIRST)
 
+_RESTING = (
+    Column(key="connections", heading="connections"),
+    Column(key="kb_each", heading="KiB each", digits=1),
+    Column(key="before_mib", heading="PSS before MiB", digits=1),
+    Column(key="after_mib", heading="PSS after MiB", digits=1),
+    Ratio(key="kb_each", heading="KiB / nginx"),
+)
+_LIVE = (Column(key="rate", heading="messages/s"), _CPU, _USER, _P50, _P99, _BUSY, _OF_NGINX_CPU)
+
 _COLUMNS: Mapping[str, Sequence[Column | Ratio]] = {
     "routes-10000": _PAIRED,
     "instances-1000": _PAIRED,
@@ -79,13 +88,11 @@ _COLUMNS: Mapping[str, Sequence[Column | Ratio]] = {
         _BUSY,
         Ratio(key="p99_ms", heading="p99 / nginx"),
     ),
-    "idle-5000": (
-        Column(key="connections", heading="connections"),
-        Column(key="kb_each", heading="KiB each", digits=1),
-        Column(key="before_mib", heading="PSS before MiB", digits=1),
-        Column(key="after_mib", heading="PSS after MiB", digits=1),
-        Ratio(key="kb_each", heading="KiB / nginx"),
-    ),
+    "idle-5000": _RESTING,
+    "sockets-20000": _RESTING,
+    "streams-5000": _RESTING,
+    "websocket": _LIVE,
+    "sse": _LIVE,
     "start": (Column(key="start_s", heading="seconds", digits=3), Ratio(key="start_s", heading="s / nginx")),
     "body-1gib": (
         Column(key="growth_mib", heading="growth MiB", digits=1),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import bulk
 import cpu
 import features
+import live
 import load
 import peers
 import process
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 ROUTES = 10_000
 INSTANCES = 1_000
 IDLE_CONNECTIONS = 5_000
+SOCKETS = 64
+BUSY_STREAMS = 1_000  # times the ten events a second of `live_service.py`
+RESTING = {"sockets-20000": 20_000, "streams-5000": 5_000}
 _WARM_UP_S = 1
 _SETTLE_S = 0.5
 _BULK_WAIT_S = 30.0
@@ -315,6 +319,26 @@ def body(bench: Bench, names: Sequence[str]) -> list[results.Result]:
     return found
 
 
+def websocket(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """Messages of 100 bytes that a service sends back, over 64 WebSockets."""
+    return _live_rounds(bench, "websocket", names, "echo", SOCKETS)
+
+
+def sse(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """10,000 events a second over 1,000 streams, and the same streams without a proxy."""
+    return _live_rounds(bench, "sse", names, "events", BUSY_STREAMS)
+
+
+def sockets(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """What 20,000 WebSockets that rest add to a proxy's memory."""
+    return _resting(bench, "sockets-20000", names, "sockets")
+
+
+def streams(bench: Bench, names: Sequence[str]) -> list[results.Result]:
+    """What 5,000 event streams that rest add to a proxy's memory."""
+    return _resting(bench, "streams-5000", names, "streams")
+
+
 def full_load(
     bench: Bench, name: str, cells: Sequence[Cell], *, seconds: int | None = None, threads: int = 1
 ) -> list[results.Result]:
@@ -343,6 +367,45 @@ def full_load(
                     with _blame(live.result):
                         live.result.samples.append(_full(bench, live, seconds or bench.brief_s, threads))
         return found
+
+
+def _live_rounds(bench: Bench, name: str, names: Sequence[str], kind: live.Kind, count: int) -> list[results.Result]:
+    """Measures messages or events through every proxy in turn, and without one."""
+    with contextlib.ExitStack() as stack:
+        service = _live_service(stack, bench, name)
+        cells = [Cell(peer=peer, service=service, wants=frozenset({"live"})) for peer in names]
+        found, alive = _start(stack, bench, name, cells)
+        direct = results.Result(scenario=name, peer="direct")
+        rounds = max(1, bench.rounds - 1)  # opening the connections takes as long as measuring them
+        for number in range(rounds):
+            bench.say(f"{name}: round {number + 1} of {rounds}")
+            with _blame(direct):
+                direct.samples.append(_live(bench, service.port, None, kind, count))
+            for each in alive:
+                if each.result.problem is None:
+                    with _blame(each.result):
+                        each.result.samples.append(_live(bench, each.proxy.port, each.proxy.pid, kind, count))
+        return [*found, direct]
+
+
+def _resting(bench: Bench, name: str, names: Sequence[str], kind: live.Kind) -> list[results.Result]:
+    found: list[results.Result] = []
+    with contextlib.ExitStack() as services:
+        service = _live_service(services, bench, name)
+        for peer in names:
+            with contextlib.ExitStack() as stack:
+                cell = Cell(peer=peer, service=service, wants=frozenset({"live"}))
+                started, alive = _start(stack, bench, name, [cell])
+                found += started
+                for each in alive:
+                    with _blame(each.result):
+                        each.result.samples.append(_rest(bench, each, kind, RESTING[name]))
+    return found
+
+
+def _live_service(stack: contextlib.ExitStack, bench: Bench, name: str) -> upstream.Service:
+    directory = bench.new_directory(name)
+    return stack.enter_context(live.serving(directory, bench.ports.take(), cores=bench.load_cores))
 
 
 def _start(
@@ -448,6 +511,37 @@ def _idle(bench: Bench, live: Live) -> dict[str, float]:
     }
 
 
+def _live(bench: Bench, port: int, pid: int | None, kind: live.Kind, count: int) -> dict[str, float]:
+    with live.connections(kind, port, count, cores=bench.load_cores, seconds=bench.brief_s) as connections:
+        before = cpu.cpu_time(pid) if pid else None
+        done = connections.measure()
+        spent = cpu.cpu_time(pid).since(before) if pid and before else None
+    sample = {"rate": done.requests / done.seconds, "p50_ms": done.p50_s * 1e3, "p99_ms": done.p99_s * 1e3}
+    if spent:
+        sample |= {
+            "cpu_us": spent.total_s / done.requests * 1e6,
+            "user_us": spent.user_s / done.requests * 1e6,
+            "busy": spent.total_s / done.seconds / len(bench.proxy_cores),
+        }
+    return sample
+
+
+def _rest(bench: Bench, each: Live, kind: live.Kind, count: int) -> dict[str, float]:
+    with live.connections(kind, each.proxy.port, SOCKETS, cores=bench.load_cores):
+        pass  # so that what is loaded only once is there
+    time.sleep(_SETTLE_S)
+    before = cpu.memory(each.proxy.pid)
+    with live.connections(kind, each.proxy.port, count, cores=bench.load_cores) as connections:
+        time.sleep(_SETTLE_S)
+        after = cpu.memory(each.proxy.pid)
+    return {
+        "connections": connections.count,
+        "kb_each": (after.pss_mib - before.pss_mib) * 1024 / connections.count,
+        "before_mib": before.pss_mib,
+        "after_mib": after.pss_mib,
+    }
+
+
 def _bulk(proxy: peers.Running, transfer: Callable[..., None]) -> dict[str, float]:
     transfer(proxy.port, 64 * upstream.MIB, timeout_s=_BULK_WAIT_S)
     before = cpu.memory(proxy.pid)
@@ -472,6 +566,8 @@ _TWO = ("nginx", "gateway")
 _POLICIES = ("nginx", "envoy", "gateway")
 _TOKENS = ("envoy", "gateway")
 _OWN = ("gateway",)
+_LIVE = ("nginx", "envoy", "traefik", "gateway")
+_CAN_LIVE = ("nginx", "envoy", "traefik", "caddy", "gateway")
 
 SCENARIOS = {
     scenario.name: scenario
@@ -495,6 +591,30 @@ SCENARIOS = {
         ),
         Scenario(name="jwt", title="2,000 RS256 tokens in turn", default_peers=_TOKENS, run=jwt, only_peers=_TOKENS),
         Scenario(name="costs", title="each feature alone", default_peers=_OWN, run=costs, only_peers=_OWN),
+        Scenario(
+            name="websocket",
+            title="messages echoed over 64 WebSockets",
+            default_peers=_LIVE,
+            run=websocket,
+            only_peers=_CAN_LIVE,
+        ),
+        Scenario(
+            name="sse", title="10,000 events/s over 1,000 streams", default_peers=_TWO, run=sse, only_peers=_CAN_LIVE
+        ),
+        Scenario(
+            name="sockets-20000",
+            title="20,000 idle WebSockets",
+            default_peers=_TWO,
+            run=sockets,
+            only_peers=_CAN_LIVE,
+        ),
+        Scenario(
+            name="streams-5000",
+            title="5,000 idle event streams",
+            default_peers=_TWO,
+            run=streams,
+            only_peers=_CAN_LIVE,
+        ),
         Scenario(name="workers-2", title="two workers", default_peers=_TWO, run=workers),
         Scenario(name="body-1gib", title="one body of 1 GiB", default_peers=_TWO, run=body, only_peers=_TWO),
     )

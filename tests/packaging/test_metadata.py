@@ -10,8 +10,23 @@ import pytest
 import gateway
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = sorted(manifest.parent for manifest in ROOT.glob("plugins/*/pyproject.toml"))
-PUBLIC_MODULES = {"gateway", "gateway.blocking", "gateway.interfaces", "gateway.metrics", "gateway.testing"}
+OURS = sorted(manifest.parent for manifest in ROOT.glob("plugins/*/pyproject.toml"))
+CONTRIBUTED = sorted(manifest.parent for manifest in ROOT.glob("contrib/*/pyproject.toml"))
+PLUGINS = [*OURS, *CONTRIBUTED]
+PUBLIC_MODULES = {
+    "gateway",
+    "gateway.blocking",
+    "gateway.credentials",
+    "gateway.embedding",
+    "gateway.forwarding",
+    "gateway.handover",
+    "gateway.hash_ring",
+    "gateway.interfaces",
+    "gateway.metrics",
+    "gateway.concurrency",
+    "gateway.semantics",
+    "gateway.testing",
+}
 
 every_plugin = pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
 every_distribution = pytest.mark.parametrize(
@@ -40,6 +55,10 @@ def requirements_of(distribution):
 
 def extras_of(distribution):
     return project_of(distribution).get("optional-dependencies", {})
+
+
+def package_of(plugin):
+    return f"gateway_{plugin.name.replace('-', '_')}"
 
 
 def imports_of(folder):
@@ -102,7 +121,7 @@ def test_only_the_root_has_tool_settings(distribution):
 
 @every_plugin
 def test_every_plugin_has_its_files(plugin):
-    package = plugin / "src" / f"gateway_{plugin.name}"
+    package = plugin / "src" / package_of(plugin)
 
     assert (package / "py.typed").is_file()
     assert (package / "__init__.py").is_file()
@@ -115,7 +134,7 @@ def test_every_plugin_is_named_for_its_folder_and_has_one_entry_point(plugin):
     project = project_of(plugin)
 
     assert project["name"] == f"gateway-{plugin.name}"
-    assert project["entry-points"] == {"gateway": {plugin.name: f"gateway_{plugin.name}.plugin"}}
+    assert project["entry-points"] == {"gateway": {plugin.name: f"{package_of(plugin)}.plugin"}}
 
 
 @every_plugin
@@ -126,11 +145,11 @@ def test_every_plugin_depends_on_the_core(plugin):
 @every_plugin
 def test_every_plugin_is_known_to_the_root(plugin):
     manifest = manifest_of(ROOT)
-    extras, tools, package = extras_of(ROOT), manifest["tool"], f"gateway_{plugin.name}"
+    extras, tools, package = extras_of(ROOT), manifest["tool"], package_of(plugin)
 
     assert [parse_requirement(each)[0] for each in extras[plugin.name]] == [f"gateway-{plugin.name}"]
-    assert plugin.name in re.findall(r"[\w-]+", extras["all"][0])
-    assert f"plugins/{plugin.name}/src" in tools["mypy"]["mypy_path"]
+    assert (plugin.name in re.findall(r"[\w-]+", extras["all"][0])) == (plugin in OURS)
+    assert f"{plugin.relative_to(ROOT)}/src" in tools["mypy"]["mypy_path"]
     assert package in tools["mypy"]["packages"]
     assert package in tools["coverage"]["run"]["source_pkgs"]
 

@@ -2,56 +2,18 @@
 
 import http.client
 import json
-import os
 import re
 import subprocess
-import sys
 import time
-import venv
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = [ROOT / "core", *sorted(manifest.parent for manifest in ROOT.glob("plugins/*/pyproject.toml")), ROOT]
 
 INSTALL_TIMEOUT_S = 240
 START_TIMEOUT_S = 20
 STOP_TIMEOUT_S = 15
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(2 * INSTALL_TIMEOUT_S)]
-
-
-@pytest.fixture(scope="module")
-def our_wheels(tmp_path_factory):
-    """Build every distribution once, and return the constraints file that says our names mean these wheels."""
-    folder = tmp_path_factory.mktemp("wheels")
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda distribution: build_wheel(distribution, folder), DISTRIBUTIONS))
-
-    # By file and not by --find-links, where a package of the same name in the index could win.
-    constraints = folder / "constraints.txt"
-    wheels = sorted(folder.glob("*.whl"))
-    constraints.write_text("".join(f"{wheel.name.split('-')[0]} @ {wheel.as_uri()}\n" for wheel in wheels))
-    assert len(wheels) == len(DISTRIBUTIONS)
-    return constraints
-
-
-@pytest.fixture
-def install(our_wheels, tmp_path):
-    """Return a function that installs requirements into an empty environment, and returns where its programs are."""
-
-    def install_into_empty_environment(*requirements):
-        environment = tmp_path / "environment"
-        venv.create(environment, symlinks=os.name != "nt", with_pip=False)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment)]
-        limits = ["-c", str(ROOT / "constraints.txt"), "-c", str(our_wheels)]
-        run([*pip, "install", "--quiet", "--no-compile", *limits, *requirements], cwd=tmp_path)
-        return environment / ("Scripts" if os.name == "nt" else "bin")
-
-    return install_into_empty_environment
 
 
 @pytest.fixture
@@ -61,7 +23,7 @@ def empty_folder(tmp_path):
     return folder
 
 
-def test_the_core_alone_says_that_nothing_can_listen(install, empty_folder):
+def test_the_core_alone_says_that_nothing_can_listen(install, clean_environment, empty_folder):
     programs = install("gateway-core")
 
     finished = subprocess.run(
@@ -81,19 +43,21 @@ def test_the_core_alone_says_that_nothing_can_listen(install, empty_folder):
     assert "Traceback" not in said
 
 
-def test_the_core_and_http_answer_the_health_check(install, empty_folder, free_tcp_port):
+def test_the_core_and_http_answer_the_health_check(install, clean_environment, empty_folder, free_tcp_port):
     programs = install("gateway-core", "gateway-http")
+    environment = clean_environment(GATEWAY__FRONTEND__HTTP__PORT=str(free_tcp_port))
 
-    with running_gateway(programs, empty_folder, free_tcp_port) as get:
+    with running_gateway(programs, empty_folder, environment, free_tcp_port) as get:
         status, _, _ = get("/_gateway/health")
 
     assert status == 200
 
 
-def test_the_meta_distribution_works_without_configuration(install, empty_folder, free_tcp_port):
+def test_the_meta_distribution_works_without_configuration(install, clean_environment, empty_folder, free_tcp_port):
     programs = install("gateway")
+    environment = clean_environment(GATEWAY__FRONTEND__HTTP__PORT=str(free_tcp_port))
 
-    with running_gateway(programs, empty_folder, free_tcp_port) as get:
+    with running_gateway(programs, empty_folder, environment, free_tcp_port) as get:
         status, content_type, body = get("/get")
 
     assert status == 200, body
@@ -101,45 +65,15 @@ def test_the_meta_distribution_works_without_configuration(install, empty_folder
     assert isinstance(json.loads(body), dict)
 
 
-def build_wheel(distribution, folder):
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(distribution)]
-    run(command, cwd=folder)
-
-
-def run(command, *, cwd):
-    """Run a command to its end, and fail with what it said if it fails."""
-    finished = subprocess.run(
-        command,
-        cwd=cwd,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=INSTALL_TIMEOUT_S,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout
-
-
-def clean_environment(**variables):
-    """Return this process's environment without what would lead to the checkout or configure the gateway."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} and not name.startswith(("GATEWAY_", "COVERAGE_"))
-    }
-    return kept | variables
-
-
 @contextmanager
-def running_gateway(programs, folder, port):
+def running_gateway(programs, folder, environment, port):
     """Start ``gateway`` in a folder, wait until it answers, and yield a function that gets a path from it."""
     log = folder.parent / "gateway.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [programs / "gateway"],
             cwd=folder,
-            env=clean_environment(GATEWAY__FRONTEND__HTTP__PORT=str(port)),
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

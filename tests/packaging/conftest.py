@@ -1,0 +1,93 @@
+"""The wheels of every distribution, and empty environments to install them into."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import venv
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("contrib/*/pyproject.toml")]
+DISTRIBUTIONS = [ROOT / "core", *sorted(manifest.parent for manifest in MANIFESTS), ROOT]
+INSTALL_TIMEOUT_S = 240
+
+
+@pytest.fixture(scope="session")
+def our_wheels(tmp_path_factory):
+    """Build every distribution once, and return the constraints file that says our names mean these wheels."""
+    # Processes that run tests beside each other (pytest-xdist) have this folder in common; one of them builds.
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "our-wheels"
+    constraints = folder / "constraints.txt"
+    with (shared / "our-wheels.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not constraints.exists():
+            _build_all(folder, constraints)
+    return constraints
+
+
+def _build_all(folder, constraints):
+    folder.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(lambda distribution: _build_wheel(distribution, folder), DISTRIBUTIONS))
+    # By file and not by --find-links, where a package of the same name in the index could win.
+    wheels = sorted(folder.glob("*.whl"))
+    assert len(wheels) == len(DISTRIBUTIONS)
+    constraints.write_text("".join(f"{wheel.name.split('-')[0]} @ {wheel.as_uri()}\n" for wheel in wheels))
+
+
+def _build_wheel(distribution, folder):
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(distribution)]
+    _run(command, folder)
+
+
+@pytest.fixture
+def install(our_wheels, tmp_path, clean_environment):
+    """Return a function that installs requirements into an empty environment, and returns where its programs are."""
+
+    def install_into_empty_environment(*requirements):
+        environment = tmp_path / "environment"
+        venv.create(environment, symlinks=os.name != "nt", with_pip=False)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment)]
+        limits = ["-c", str(ROOT / "constraints.txt"), "-c", str(our_wheels)]
+        _run([*pip, "install", "--quiet", "--no-compile", *limits, *requirements], tmp_path)
+        return environment / ("Scripts" if os.name == "nt" else "bin")
+
+    return install_into_empty_environment
+
+
+@pytest.fixture
+def clean_environment():
+    """Return a function that returns the variables of a clean process, with others."""
+    return _clean_environment
+
+
+def _clean_environment(**variables):
+    """Leave out what would lead to the checkout or configure the gateway."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} and not name.startswith(("GATEWAY_", "COVERAGE_"))
+    }
+    return kept | variables
+
+
+def _run(command, folder):
+    """Run a command to its end, and fail with what it said if it fails."""
+    finished = subprocess.run(
+        command,
+        cwd=folder,
+        env=_clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=INSTALL_TIMEOUT_S,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
