@@ -18,13 +18,15 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
 BUILT := $(VENV)/.built
 
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
-DISTRIBUTIONS := core $(PLUGINS) .
-PACKAGES := $(foreach distribution,core $(PLUGINS),$(wildcard $(distribution)/src/gateway*))
+# Not the plugin template, which is no distribution by itself.
+CONTRIBUTED := $(patsubst %/pyproject.toml,%,$(wildcard contrib/*/pyproject.toml))
+DISTRIBUTIONS := core $(PLUGINS) $(CONTRIBUTED) .
+PACKAGES := $(foreach distribution,core $(PLUGINS) $(CONTRIBUTED),$(wildcard $(distribution)/src/gateway*))
 MANIFESTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) constraints.txt requirements-dev.txt
-TESTS = $(shell find $(wildcard core/tests plugins/*/tests tests) -name '*.py')
+TESTS = $(shell find $(wildcard core/tests plugins/*/tests contrib/*/tests tests) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test bench soak fuzz coverage lint format wheels clean
+.PHONY: help build run dev test bench soak fuzz coverage lint format docs wheels clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +69,11 @@ format: $(BUILT) ## Format, and mend what ruff can mend
 	$(BIN)/ruff check --fix-only --exit-zero .
 	$(BIN)/ruff format .
 
+docs: $(BUILT) ## Build the documentation site into site/
+	@echo "==> installing what builds the site"
+	$(INSTALL) --quiet -r requirements-docs.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 wheels: $(BUILT) ## Build the wheels of every distribution into dist/
 	rm -rf dist
 	@for distribution in $(DISTRIBUTIONS); do \
@@ -75,14 +82,14 @@ wheels: $(BUILT) ## Build the wheels of every distribution into dist/
 	done
 
 clean: ## Remove everything that make and the tools made
-	rm -rf $(VENV) dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist site htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find core plugins contrib tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # Touched last, so an installation that stopped half-way is done again.
 $(BUILT): $(MANIFESTS) | $(BIN)/python
 	@echo "==> installing what builds the packages"
 	$(INSTALL) editables hatchling
-	@echo "==> installing the core, the plugins ($(notdir $(PLUGINS))) and the tools"
+	@echo "==> installing the core, the plugins ($(notdir $(PLUGINS) $(CONTRIBUTED))) and the tools"
 	$(INSTALL) --no-build-isolation -r requirements-dev.txt $(addprefix -e ./,$(DISTRIBUTIONS))
 	@touch $@
 

@@ -1,0 +1,25 @@
+"""What a policy hands to the connector: a call that is ready to be made, at whichever instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gateway import Exchange, Response
+    from gateway_grpc.channels.channel import Channel
+
+__all__ = ["STATE", "Call"]
+
+STATE = "grpc"
+"""The key of ``Exchange.state`` under which it is."""
+
+
+class Call(Protocol):
+    """A call, and what becomes of its answer."""
+
+    async def perform(self, channel: Channel, exchange: Exchange, /) -> Response:
+        """Make it, and return its answer as the client gets it; called once for each attempt.
+
+        Raises:
+            GatewayError: If it could not be made, or came to nothing.
+        """

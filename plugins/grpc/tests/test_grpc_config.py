@@ -1,0 +1,157 @@
+"""Keys in the mission's spellings, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import ValidationError
+
+from gateway import Headers, Request
+from gateway_grpc.config import BackendGrpcConfig, DescriptorSourceConfig, GrpcConfig
+from gateway_grpc.deadline import parse_timeout
+from gateway_grpc.metadata import Names, metadata_of, pairs_of
+from gateway_grpc.status import GrpcStatus, http_status_of, phrase_of, status_of_http
+
+if TYPE_CHECKING:
+    from gateway.testing import GatewayFactory
+
+pytestmark = pytest.mark.anyio
+
+Service = Any
+"""The one of conftest.py, which cannot be imported."""
+
+
+async def test_the_missions_spellings(gateway_factory: GatewayFactory, service: Service) -> None:
+    settings = service.settings({"service": "library.v1.Library", "transcoding": True})
+    (rule,) = settings["router"]["rules"]
+    rule["backend"] = rule.pop("protocol")
+    rule["transcoding"] = {
+        "pathMappings": {"/api/library": "/library.v1.Library"},
+        "methodMappings": {"GET /books/{name}": "GetBook"},
+    }
+    keep_alive = {"keepAlive": {"time": "1m", "timeout": "10s"}}
+    settings["backend"] = {"grpc": {**keep_alive, "maxCallSendMsgSize": "1MB", "maxCallRecvMsgSize": "1MB"}}
+    gateway = await gateway_factory(settings)
+    assert (await gateway.ask("GET", "/books/Emma")).json() == {"name": "Emma"}
+    assert (await gateway.ask("POST", "/api/library/Echo")).status == 200
+
+
+async def test_a_prefix_may_be_stripped(gateway_factory: GatewayFactory, service: Service) -> None:
+    gateway = await gateway_factory(service.settings(path="/api/grpc/*", stripPrefix=True))
+    assert (await gateway.ask("POST", "/api/grpc/library.v1.Library/Echo")).status == 200
+
+
+async def test_descriptors_may_be_for_all_rules(
+    gateway_factory: GatewayFactory, service: Service, descriptors: Any
+) -> None:
+    block = {"protocols": {"grpc": {"protoDescriptorBase64": descriptors.base64(), "defaultService": "Library"}}}
+    rules = {"transcodingRules": {"GET /x": "Echo"}, "protoDescriptorBase64": None}
+    gateway = await gateway_factory(service.settings(rules, gateway=block))
+    assert (await gateway.ask("GET", "/x?name=a")).json() == {"name": "a"}
+
+
+async def test_several_connections_to_an_instance(gateway_factory: GatewayFactory, service: Service) -> None:
+    backend = {"poolSize": 2, "initialWindowSize": "1MB", "keepAliveTime": 0}
+    gateway = await gateway_factory(service.settings(gateway={"backend": {"grpc": backend}}))
+    for _ in range(4):
+        await service.call(gateway, "Echo")
+    assert len(service.peers) == 2
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ({"reflection": True, "files": ["a"]}, "reflection is on, and there are other descriptors"),
+        ({"requestMetadata": ["a b"]}, "'a b' names no metadata"),
+        ({"requestMetadata": ["*a"]}, "'\\*a' names no metadata"),
+        ({"maxDepth": 0}, "greater than or equal to 1"),
+        ({"transcodingRules": {"GET /": 7}}, "transcodingRules"),
+        ({"descriptorSources": [{"type": "file"}]}, "needs paths"),
+        ({"descriptorSources": [{"type": "configmap"}]}, "needs configMaps"),
+        ({"descriptorSources": [{"type": "https", "urls": "http://x/y"}]}, "has a URL without TLS"),
+        ({"descriptorSources": [{"type": "http", "urls": "http://a:b@x/y"}]}, "credentials into headers"),
+        ({"descriptorSources": [{"type": "http", "urls": "ftp://x/y"}]}, "is no URL"),
+    ],
+)
+def test_what_is_refused(block: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        GrpcConfig.model_validate(block)
+
+
+def test_secrets_are_not_shown() -> None:
+    source = DescriptorSourceConfig(type="https", urls=("https://x/y",), headers={"authorization": "s3cret"})  # type: ignore[dict-item]  # as YAML has it
+    assert "s3cret" not in repr(source)
+
+
+def test_limits_of_messages() -> None:
+    config = BackendGrpcConfig.model_validate({"maxMessageSize": "1MB", "maxReceiveMessageSize": "2MB"})
+    assert (config.send_limit_bytes, config.receive_limit_bytes) == (1024 * 1024, 2 * 1024 * 1024)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    code = (
+        "import sys, gateway_grpc.plugin, gateway_grpc.policy, gateway_grpc.connector;"
+        "sys.exit(any(name in sys.modules for name in ('grpc', 'google.protobuf')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Statuses.
+
+
+def test_statuses_both_ways() -> None:
+    assert [http_status_of(code) for code in range(17)] == [
+        *(200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401),
+    ]
+    assert http_status_of(99) == 500
+    assert {status_of_http(status) for status in (200, 204)} == {GrpcStatus.OK}
+    assert status_of_http(401) is GrpcStatus.UNAUTHENTICATED
+    assert status_of_http(404) is GrpcStatus.UNIMPLEMENTED
+    assert status_of_http(429) is GrpcStatus.RESOURCE_EXHAUSTED
+    assert status_of_http(503) is GrpcStatus.UNAVAILABLE
+    assert status_of_http(418) is GrpcStatus.UNKNOWN
+    assert (phrase_of(499), phrase_of(404)) == ("Client Closed Request", "Not Found")
+
+
+# Times and metadata.
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1H", 3600), ("2M", 120), ("3S", 3), ("500m", 0.5), ("1u", 1e-6), ("0n", 0)]
+)
+def test_times(text: str, seconds: float) -> None:
+    assert parse_timeout(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "1", "S", "-1S", "1.5S", "123456789S", "1s", "\u0661S", "1S "])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match="is no grpc-timeout"):
+        parse_timeout(text)
+
+
+def test_what_metadata_cannot_carry_is_left_out() -> None:
+    pairs = [
+        (b"x-a", b"\xe9"),
+        (b"x-b", b"a\tb"),
+        (b"x-c-bin", b"!"),
+        (b"x!d", b"1"),
+        (b"grpc-x", b"1"),
+        (b"x-e", b"1"),
+    ]
+    request = Request("POST", "/", headers=Headers(pairs), id="7")
+    assert metadata_of(request, Names(["*"])) == [("x-request-id", "7"), ("x-e", "1")]
+
+
+def test_what_fields_cannot_carry_is_left_out() -> None:
+    metadata = (("x-a", "1\n2"), ("x-b-bin", b"\n"), ("content-type", "a"), ("grpc-x", "1"), ("date", "now"))
+    assert pairs_of(metadata, Names(["*"])) == [(b"x-b-bin", b"Cg")]
+
+
+def test_more_names_than_are_remembered_are_judged_alike() -> None:
+    names = Names(["x-*"])
+    for number in range(1000):
+        assert names.of_service(b"x-%d" % number) == f"x-{number}"
+        assert names.of_service(b"y-%d" % number) is None
