@@ -725,9 +725,11 @@ class SharedMemory(Protocol):
 
     Attributes:
         buffer: The memory.
+        is_alone: Whether no other process has it: then nothing has to be locked, since nothing is interrupted.
     """
 
     buffer: mmap.mmap
+    is_alone: bool
 
     def lock(self, number: int = 0) -> AbstractContextManager[object]:
         """Return the lock with this number, to be held ``with`` it while no other process does.

@@ -3,7 +3,7 @@ from pydantic import ValidationError
 
 from gateway_http.cipher_suites import DEFAULT_CIPHERS, TLS13_SUITES, parse_cipher_suite
 from gateway_http.config import BackendHttpConfig
-from gateway_http.tls_config import FrontendTlsConfig
+from gateway_http.tls_config import BackendTlsConfig, FrontendTlsConfig
 
 PAIR = {"certFile": "server.pem", "keyFile": "server.key"}
 ASKING = {**PAIR, "clientCAFile": "ca.pem"}
@@ -116,6 +116,13 @@ def test_what_does_not_go_together_is_refused(keys, why):
 
 def test_tls_that_is_off_needs_no_certificate():
     assert not tls(enabled=False).enabled
+
+
+def test_tls_to_services_that_is_off_is_as_if_it_were_not_there():
+    off = BackendTlsConfig.model_validate({"enabled": False, "insecureSkipVerify": True, "serverName": "other"})
+    assert (off.insecure_skip_verify, off.server_name) == (False, None)
+    with pytest.raises(ValidationError, match="insecureSkipVerfy"):
+        BackendTlsConfig.model_validate({"enabled": False, "insecureSkipVerfy": True})
 
 
 def test_a_service_must_go_with_the_rest():

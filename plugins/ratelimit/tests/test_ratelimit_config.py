@@ -115,11 +115,6 @@ def test_spellings_of_the_original_redis_block(caplog: pytest.LogCaptureFixture)
     assert sentinel.sentinel_nodes == (("a", 1),)
 
 
-def test_an_expiration_is_accepted_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    assert len(limits(limits=5, expiration=60)) == 1
-    assert "rateLimitExpiration has no effect" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("block", "message"),
     [

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from gateway.testing import Answer, GatewayFactory, RunningGateway, Upstream
 
@@ -193,6 +195,16 @@ async def test_what_happens_without_redis(
     block = {"redis": {"port": 1}, "onError": on_error}
     gateway = await gateway_factory({"rateLimit": block}, upstream=upstream, rule={"rateLimit": "1/minute"})
     assert (await statuses(gateway, 2))[-1] == status
+
+
+@pytest.mark.parametrize(
+    ("gateway", "rule"), [({"rateLimit": {"rate": 5, "expiration": 60}}, {}), ({}, {"rateLimitExpiration": 60})]
+)
+async def test_an_expiration_is_refused_with_the_reason(
+    gateway_factory: GatewayFactory, upstream: Upstream, gateway: dict[str, Any], rule: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError, match="kept for as long as it says anything"):
+        await gateway_factory(gateway, upstream=upstream, rule={"rateLimit": 5, **rule})
 
 
 async def test_a_limit_outlives_a_reload(gateway_factory: GatewayFactory, upstream: Upstream) -> None:

@@ -39,7 +39,7 @@ class SharedMemory:
 
     def __init__(self, descriptor: int, size_bytes: int, *, is_alone: bool = False) -> None:
         self._descriptor = descriptor
-        self._is_alone = is_alone
+        self.is_alone = is_alone
         try:
             self.buffer = mmap.mmap(descriptor, size_bytes)
         except BaseException:
@@ -48,7 +48,7 @@ class SharedMemory:
 
     def lock(self, number: int = 0) -> AbstractContextManager[object]:
         """Return the lock with this number, to be held ``with`` it while no other process does."""
-        return _NO_LOCK if self._is_alone else Lock(self._descriptor, number)
+        return _NO_LOCK if self.is_alone else Lock(self._descriptor, number)
 
     def close(self) -> None:
         """Give it up; other processes keep it."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gateway import BuildContext, Principal, Request
     from gateway_apikey.config import ApiKeyConfig
+    from gateway_apikey.keys import KnownKey
 
 __all__ = ["ApiKeyAuthenticator"]
 
@@ -56,6 +57,7 @@ class ApiKeyAuthenticator:
         self._clock = clock
         self._sleep = sleep
         self._sources = sources_of(config)
+        self._finds = [source.find for source in self._sources]
         self._challenge = config.scheme or "ApiKey"
         self._index = KeyIndex(config, {})
         self._file: Path | None = context.resolve(config.keys_file) if config.keys_file is not None else None
@@ -102,28 +104,33 @@ class ApiKeyAuthenticator:
             Unauthorized: If the key is unknown, disabled or expired, or is there twice.
         """
         try:
-            for source in self._sources:
-                key = source.find(request)
+            for find in self._finds:
+                key = find(request)
                 if key is not None:
-                    return self._holder(key)
+                    break
+            else:
+                return None
         except Malformed as error:
             self._malformed.value += 1
             raise self._refusal("the API key is malformed", str(error)) from error
-        return None
-
-    def _holder(self, key: bytes) -> Principal:
         known = self._index.find(sha256(key).digest())
         if known is None:
             self._unknown.value += 1
             raise self._refusal("the API key is not valid", "unknown API key")
+        principal = known.principal
+        if known.is_disabled or principal.expires_at_utc is not None:
+            self._check(known)
+        return principal
+
+    def _check(self, known: KnownKey) -> None:
+        """Refuse a key that is disabled or has expired."""
         if known.is_disabled:
             self._disabled.value += 1
             raise self._refusal("the API key is disabled", f"API key {known.id!r} is disabled")
-        principal = known.principal
-        if principal.expires_at_utc is not None and self._clock() >= principal.expires_at_utc:
+        ends_at_utc = known.principal.expires_at_utc
+        if ends_at_utc is not None and self._clock() >= ends_at_utc:
             self._expired.value += 1
             raise self._refusal("the API key has expired", f"API key {known.id!r} has expired")
-        return principal
 
     def _refusal(self, message: str, detail: str) -> Unauthorized:
         return Unauthorized(message, challenge=self._challenge, detail=detail)

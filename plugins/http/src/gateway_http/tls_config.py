@@ -194,7 +194,9 @@ class FrontendTlsConfig(Config):
 class BackendTlsConfig(Config):
     """TLS towards services, for instances whose scheme is ``https``."""
 
-    enabled: bool = Field(default=True, description="Accepted for completeness; the scheme of an instance decides.")
+    enabled: bool = Field(
+        default=True, description="Whether the rest counts; which instances are asked by TLS, their scheme says."
+    )
     insecure_skip_verify: bool = Field(default=False, description="Do not verify certificates. For tests only.")
     server_name: str | None = Field(
         default=None, description="The name to ask for (SNI) and verify; default the address."
@@ -211,6 +213,10 @@ class BackendTlsConfig(Config):
     cipher_suites: tuple[CipherSuite, ...] = Field(
         default=(), description="Suites of TLS 1.2, by the names of IANA or OpenSSL; without them all that are good."
     )
+
+    @model_validator(mode="after")
+    def _is_off(self) -> BackendTlsConfig:
+        return self if self.enabled else BackendTlsConfig.model_construct(enabled=False)
 
     @model_validator(mode="after")
     def _whole_pairs(self) -> Self:

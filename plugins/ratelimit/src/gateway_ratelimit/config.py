@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AlgorithmName", "Limit", "OutageAction", "RateLimit", "RateLimitConfig", "limits_of"]
 
-logger = logging.getLogger("gateway.plugins.gateway-ratelimit")
 
 AlgorithmName = Literal["token_bucket", "fixed_window", "sliding_window", "moving_window"]
 OutageAction = Literal["local", "deny", "allow"]
@@ -155,9 +153,6 @@ class RateLimitConfig(LimitConfig):
         description="What happens while Redis does not answer: `local` counts in memory, `deny` answers 503, `allow` "
         "lets pass.",
     )
-    expiration: Duration | None = Field(
-        default=None, description="Has no effect: a counter lives for as long as it says anything."
-    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -170,8 +165,6 @@ class RateLimitConfig(LimitConfig):
             raise ValueError(": ".join(filter(None, (where, first["msg"])))) from error
         for limit in limits:
             _check(limit)
-        if self.expiration is not None:
-            logger.warning("rateLimitExpiration has no effect: a counter lives for as long as it says anything")
         return self
 
     def store_config(self) -> tuple[str, StoreConfig]:

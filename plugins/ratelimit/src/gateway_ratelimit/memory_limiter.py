@@ -40,6 +40,8 @@ class MemoryLimiter:
         self._context = context
         self._clock = clock
         self._algorithm = algorithm_of(limit, TICKS_PER_S)
+        self._take = self._algorithm.take
+        self._quota = self._algorithm.quota
         # All limits of a store whose states are alike share a table.
         self._table_key = ("table", limit.store_name, self._algorithm.state_size, limit.store.memory.size)
         self._shared = context.keep("shared", SharedResources)
@@ -60,25 +62,25 @@ class MemoryLimiter:
         Raises:
             TimeoutError: If another worker was stopped while it held the lock of this key.
         """
-        if cost > self._algorithm.quota:
-            return never(self._algorithm.quota, self._window_s)
+        quota = self._quota
+        if cost > quota:
+            return never(quota, self._window_s)
         table = self._table
         place = table.place(self._prefix + key)
-        with table.lock(place.number):
-            # Inside, so that time never runs backwards from one holder of the lock to the next.
-            now = self._clock()
-            slot, state = table.load(place)
-            is_allowed, state, remaining, reset, retry_after = self._algorithm.take(state, now, cost)
-            if state is not None:
-                table.store(place, slot, state, now)
-        return Decision(
-            is_allowed=is_allowed,
-            limit=self._algorithm.quota,
-            remaining=remaining,
-            reset_s=reset / TICKS_PER_S,
-            retry_after_s=retry_after / TICKS_PER_S,
-            window_s=self._window_s,
-        )
+        if table.is_alone:
+            verdict = table.update(place, self._take, self._clock(), cost)
+        else:
+            with table.lock(place.number):
+                # Inside, so that time never runs backwards from one holder of the lock to the next.
+                verdict = table.update(place, self._take, self._clock(), cost)
+        # The constructor's keyword arguments cost as much as the decision: set the attributes instead.
+        decision = Decision.__new__(Decision)
+        decision.is_allowed, _, decision.remaining, reset, retry_after = verdict
+        decision.limit = quota
+        decision.reset_s = reset / TICKS_PER_S
+        decision.retry_after_s = retry_after / TICKS_PER_S
+        decision.window_s = self._window_s
+        return decision
 
     def refund(self, key: str, cost: int) -> None:
         """Give back what was taken for a request that another limit of the route then refused."""

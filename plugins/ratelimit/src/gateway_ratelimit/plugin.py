@@ -16,6 +16,9 @@ _OF_THE_BLOCK = ("enabled", "mode", "onError", "onOutage", "store", "stores", "m
 """What a rule's ``rateLimit`` may say beside what a limit says of itself."""
 
 
+_EXPIRATION = "a counter is kept for as long as it says anything, and its memory is bounded; remove the key"
+
+
 @hookimpl
 def gateway_register_limiters() -> Sequence[LimiterRegistration]:
     return [
@@ -29,7 +32,6 @@ def gateway_register_limiters() -> Sequence[LimiterRegistration]:
             rule_keys={
                 "rateLimit": "limits",
                 "rateLimitBurst": "burst",
-                "rateLimitExpiration": "expiration",
                 "rateLimitStorage": "store",
             },
             aliases={
@@ -51,6 +53,7 @@ def gateway_register_limiters() -> Sequence[LimiterRegistration]:
                 "gateway.redis": "gateway.rateLimit.redis",
                 "gateway.router.rules[].metadata.rateLimit": "gateway.router.rules[].rateLimit",
             },
+            refused={"expiration": _EXPIRATION, "gateway.router.rules[].rateLimitExpiration": _EXPIRATION},
         )
     ]
 

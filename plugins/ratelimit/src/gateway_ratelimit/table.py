@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from gateway.interfaces import BuildContext, SharedMemory
     from gateway.metrics import Series
-    from gateway_ratelimit.algorithms.algorithm import State
+    from gateway_ratelimit.algorithms.algorithm import State, Verdict
+
+    Take = Callable[[State | None, int, int], Verdict]
 
 __all__ = ["Place", "Table"]
 
@@ -60,11 +62,13 @@ class Table:
     Attributes:
         place: Returns where a key belongs.
         lock: Returns the lock, by the number of a place, under which ``load`` and ``store`` belong together.
+        is_alone: Whether no lock is needed.
     """
 
     def __init__(self, memory: SharedMemory, size_bytes: int, state_size: int, evicted: Series) -> None:
         self._memory = memory
         self.lock: Callable[[int], AbstractContextManager[object]] = memory.lock
+        self.is_alone = memory.is_alone
         self._buffer = memory.buffer
         self._state_size = state_size
         self._state = struct.Struct(f"={state_size}q")
@@ -103,9 +107,28 @@ class Table:
         number = int.from_bytes(tag[:8], "little") % self._sets
         return Place(tag, number + 1, _PAGE + number * self._set_size)
 
+    def update(self, place: Place, take: Take, now: int, cost: int) -> Verdict:
+        """Decide about a request, and keep what that makes of the state: ``load``, ``take`` and ``store`` in one."""
+        tag, _, tags = place
+        states = tags + _TAGS_SIZE
+        # Tags are random: one does not begin in the middle of others.
+        position = self._buffer.find(tag, tags, states)
+        if position < 0:
+            verdict = take(None, now, cost)
+            if verdict[1] is not None:
+                self.store(place, -1, verdict[1], now)
+            return verdict
+        at = states + (position - tags) // _TAG_SIZE * self._state.size
+        verdict = take(self._state.unpack_from(self._buffer, at), now, cost)
+        state = verdict[1]
+        if state is not None:
+            if len(state) < self._state_size:
+                state += (0,) * (self._state_size - len(state))
+            self._state.pack_into(self._buffer, at, *state)
+        return verdict
+
     def load(self, place: Place) -> tuple[int, State | None]:
         """Return the slot of a key and its state; -1 and ``None`` if it is unknown."""
-        # Tags are random: one does not begin in the middle of others.
         position = self._buffer.find(place.tag, place.tags, place.tags + _TAGS_SIZE)
         if position < 0:
             return -1, None
