@@ -40,7 +40,7 @@ dev: $(BUILT) ## Start the gateway and follow changes of its configuration (CONF
 	$(BIN)/gateway --hot-reload $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
 
 test: $(BUILT) ## Run every test (PYTEST_ARGS="plugins/http -k chunked")
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: $(BUILT) ## Measure the gateway (BENCH_ARGS=--help)
 	$(BIN)/python tests/benchmarks/run.py $(BENCH_ARGS)

@@ -88,7 +88,7 @@ def started(start_gateway, service):
     return start
 
 
-def wait_for(condition, timeout_s=5):
+def wait_for(condition, timeout_s=20):
     give_up = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > give_up:

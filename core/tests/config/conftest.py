@@ -34,7 +34,7 @@ from gateway.config import Configuration, ConfiguredRule, load_configuration
 from gateway.errors import ConfigurationError
 
 # How long one example takes says nothing on a busy machine.
-settings.register_profile("gateway", deadline=None)
+settings.register_profile("gateway", deadline=None, max_examples=50)
 settings.load_profile("gateway")
 
 
