@@ -69,11 +69,12 @@ def clean_environment():
 
 
 def _clean_environment(**variables):
-    """Leave out what would lead to the checkout or configure the gateway."""
+    """Leave out what would lead to the checkout or configure the gateway or pytest."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} and not name.startswith(("GATEWAY_", "COVERAGE_"))
+        if name not in {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
+        and not name.startswith(("GATEWAY_", "COVERAGE_", "PYTEST_"))
     }
     return kept | variables
 
