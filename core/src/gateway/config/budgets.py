@@ -47,7 +47,7 @@ class BudgetConfig(Config):
     )
 
 
-_NONE = BudgetConfig()
+_NONE = BudgetConfig.model_construct()  # not validated: building the model is left to who has such keys
 
 
 def budget_of(registration: Registration, block: Block, report: Report) -> BudgetConfig:
