@@ -34,6 +34,7 @@ MODULES = (
     "gateway.embedding",
     "gateway.blocking",
     "gateway.concurrency",
+    "gateway.trust",
     "gateway.credentials",
     "gateway.forwarding",
     "gateway.handover",

@@ -124,7 +124,7 @@ class HttpConnector:
             lambda: ServiceConnection(pool),
             endpoint.address,
             endpoint.port,
-            ssl=tls.context if tls is not None else None,
+            ssl=await tls.context.ready() if tls is not None else None,
             server_hostname=(tls.server_name or endpoint.address) if tls is not None else None,
         )
         raw = transport.get_extra_info("socket")

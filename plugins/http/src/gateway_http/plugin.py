@@ -51,6 +51,10 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
                 "tls.certFile": "tls.clientCertFile",
                 "tls.keyFile": "tls.clientKeyFile",
             },
+            refused={
+                "disableHTTP2": "the scheme of an instance says what is spoken: HTTP/2 with h2 and h2c, HTTP/1.1 with "
+                "http and https; remove it",
+            },
         ),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from gateway.trust import SystemTrust
 from gateway_http.certificates import file_digests, load_authorities, load_chain
 from gateway_http.cipher_suites import TLS13_SUITES
 
@@ -27,7 +28,7 @@ class ServiceTls:
         name: What the block is for, for messages.
 
     Attributes:
-        context: For new connections.
+        context: For new connections, once it is ready.
         server_name: The name to ask for and to verify; ``None`` is the address of the instance.
 
     Raises:
@@ -38,17 +39,17 @@ class ServiceTls:
 
     def __init__(self, config: BackendTlsConfig, context: BuildContext, name: str) -> None:
         self.server_name = config.server_name
-        tls = self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         tls.minimum_version, tls.maximum_version = _VERSIONS[config.min_version], _VERSIONS[config.max_version]
         tls.set_alpn_protocols(["http/1.1"])
         suites = [suite for suite in config.cipher_suites if suite not in TLS13_SUITES.values()]
         if suites:
             tls.set_ciphers(":".join(suites))
+        is_blind = config.insecure_skip_verify
+        self.context = SystemTrust(tls, is_wanted=config.root_ca_file is None and not is_blind)
         if config.root_ca_file is not None:
             load_authorities(tls, context.resolve(config.root_ca_file), "rootCAFile")
-        else:
-            tls.load_default_certs()
-        if config.insecure_skip_verify:
+        if is_blind:
             context.logger.warning("certificates of %s are not verified (insecureSkipVerify)", name)
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE

@@ -111,7 +111,7 @@ class Http2Connector:
             lambda: ServiceConnection(pool, self.config, self.limits, "https" if is_tls else "http"),
             endpoint.address,
             endpoint.port,
-            ssl=self._tls if is_tls else None,
+            ssl=await self._tls.ready() if is_tls else None,
             server_hostname=(self.config.tls.server_name or endpoint.address) if is_tls else None,
         )
         if not connection.speaks_http2:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from gateway.trust import SystemTrust
+
 if TYPE_CHECKING:
     from gateway import BuildContext
     from gateway_http2.config import BackendTlsConfig
@@ -14,8 +16,8 @@ __all__ = ["service_context"]
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def service_context(config: BackendTlsConfig, context: BuildContext) -> ssl.SSLContext:
-    """Return the context; certificates are verified unless told otherwise.
+def service_context(config: BackendTlsConfig, context: BuildContext) -> SystemTrust:
+    """Return the context, once it is ready; certificates are verified unless told otherwise.
 
     Raises:
         ValueError: If a file cannot be used; names it.
@@ -25,9 +27,7 @@ def service_context(config: BackendTlsConfig, context: BuildContext) -> ssl.SSLC
     tls.set_alpn_protocols(["h2"])
     # RFC 9113 section 9.2.1.
     tls.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    if config.root_ca_file is None:
-        tls.load_default_certs()
-    else:
+    if config.root_ca_file is not None:
         path = context.resolve(config.root_ca_file)
         try:
             tls.load_verify_locations(path)
@@ -46,4 +46,4 @@ def service_context(config: BackendTlsConfig, context: BuildContext) -> ssl.SSLC
         except (OSError, ssl.SSLError) as error:
             msg = f"{str(cert_path)!r} and {str(key_path)!r} are not a certificate and its key: {error}"
             raise ValueError(msg) from error
-    return tls
+    return SystemTrust(tls, is_wanted=config.root_ca_file is None and not config.insecure_skip_verify)
