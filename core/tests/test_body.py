@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,6 +174,17 @@ def test_an_aborted_body_cannot_be_read():
     body.abort()
     with pytest.raises(RuntimeError, match="already consumed"):
         body.attach(Sink())
+
+
+@pytest.mark.parametrize("last", ["end", "fail", "abort"])
+def test_a_body_that_is_over_lets_its_sink_go(last):
+    """They know each other: whoever is left waits for the garbage collector otherwise."""
+    body, sink = Body(Source()), Sink()
+    body.attach(sink)
+    gone = weakref.ref(sink)
+    del sink
+    {"end": body.end, "fail": lambda: body.fail(OSError("a")), "abort": body.abort}[last]()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("last", ["end", "fail", "abort"])
@@ -659,3 +671,22 @@ async def test_an_iterable_that_fails_in_aclose_is_logged(caplog):
     assert await Body.from_iterable(Spiteful()).read(1) == b""
     await settle()
     assert "spite" in caplog.text
+
+
+async def test_what_was_read_is_sent_again_with_its_trailer_fields():
+    body = Body(Source())
+    body.feed(b"abc")
+    body.end([(b"checksum", b"1")])
+    again = body.replay(await body.read(10))
+    sink = Sink()
+    assert isinstance(again, Body)
+    assert again.length == 3
+    again.attach(sink)
+    assert sink.taken == [b"abc", ("end", ((b"checksum", b"1"),))]
+
+
+async def test_what_was_read_of_a_body_without_trailer_fields_is_sent_as_bytes():
+    body = Body(Source())
+    body.feed(b"abc")
+    body.end()
+    assert body.replay(await body.read(10)) == b"abc"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway import Endpoint, Instance, hash_ring
-from gateway.hash_ring import FEW_DIGESTS, MAX_DIGESTS, POINTS, PROBES, HashRing
+from gateway.hash_ring import FEW_DIGESTS, MAX_DIGESTS, MOST_MET, POINTS, PROBES, HashRing
 
 KEYS = [b"user-%d" % number for number in range(20_000)]
 RING = 1 << 32
@@ -169,20 +169,79 @@ def test_one_of_ten_thousand_that_goes_leaves_nearly_everything_as_it_was():
     assert len(ring) == 9_999 * POINTS
 
 
+@pytest.mark.parametrize("kept", [0, 1, 50])
+def test_ten_thousand_are_met_a_thousand_at_a_time(kept, monkeypatch):
+    made = 0
+
+    def counted(data, digest_size=64):
+        nonlocal made
+        made += digest_size == 64
+        return blake2b(data, digest_size=digest_size)
+
+    monkeypatch.setattr(hash_ring, "blake2b", counted)
+    instances, ring = pool(*[1 + number % 3 for number in range(10_000)]), HashRing()
+    if kept:
+        ring.become(instances[:kept])
+    for step in range(40):
+        made = 0
+        if step:
+            assert ring.owner(KEYS[step]) in instances
+        else:
+            ring.become(instances)
+        assert made <= MOST_MET + 100
+    # And then it is as if they had been there forever.
+    assert made == 0
+    assert len(ring) == POINTS * sum(each.endpoint.weight for each in instances)
+    for key in KEYS[:3]:
+        assert ring.owner(key) is looked_for(instances, key)
+
+
+def test_who_goes_while_others_are_met_gets_no_key():
+    instances, ring = pool(*[1] * 5000), HashRing()
+    ring.become(instances)
+    ring.owner(KEYS[0])
+    ring.become(instances[4000:])
+    assert all(ring.owner(key) in instances[4000:] for key in KEYS[:200])
+    assert len(ring) == 1000 * POINTS
+    assert len(ring._owners) <= MOST_MET * 3
+
+
+def test_a_change_before_the_last_ones_are_met_leaves_nothing_out_of_date():
+    instances, ring = pool(*[1] * (2 * MOST_MET + 10)), HashRing()
+    ring.become(instances)
+    for key in KEYS[:100]:
+        ring.owner(key)
+        if len(ring) == 2 * MOST_MET * POINTS:
+            ring.become(instances)
+    assert [ring.owner(key) for key in KEYS[:300]] == owners(instances, KEYS[:300])
+
+
+def test_memory_is_given_back_when_few_are_left():
+    instances, ring = pool(*[1] * 5000), HashRing()
+    ring.become(instances)
+    for key in KEYS[:10]:
+        ring.owner(key)
+    ring.become(instances[:100])
+    assert len(ring._owners) == 100
+    assert [ring.owner(key) for key in KEYS[:50]] == owners(instances[:100], KEYS[:50])
+    ring.become(instances[50:150])
+    assert [ring.owner(key) for key in KEYS[:50]] == owners(instances[50:150], KEYS[:50])
+
+
 def test_instances_that_come_and_go_leave_nothing_behind():
     ring = HashRing()
     for begin in range(0, 1000, 50):
         everybody = pool(*[1] * 1100)
         ring.become(everybody[begin : begin + 100])
-    assert len(ring._digests) <= 4 * 100 * 64
+    assert len(ring._owners) <= 4 * 100
     assert len(ring) == 100 * POINTS
 
 
 def test_heavy_weights_are_halved_until_they_fit():
     instances = pool(*[100] * 600, *[1] * 10)
     ring = ring_of(instances)
+    loads = Counter(ring.owner(key) for key in KEYS)
     assert POINTS * MAX_DIGESTS / 2 < len(ring) <= POINTS * MAX_DIGESTS + 10 * POINTS
-    loads = Counter(owners(instances))
     assert sum(loads[each] for each in instances[:600]) > 0.98 * len(KEYS)
 
 

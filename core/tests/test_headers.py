@@ -155,3 +155,52 @@ def test_no_fields_are_no_lines():
 def test_other_attributes_are_missing_as_usual():
     with pytest.raises(AttributeError, match="colour"):
         Headers().colour  # noqa: B018 - asking is the test
+
+
+def test_fields_are_dropped_alike(arrived):
+    arrived.drop(frozenset({b"missing"}))
+    arrived.drop(frozenset({b"accept", b"missing"}))
+    assert arrived.block() == b"host: example\r\n"
+    assert arrived.pairs == [(b"host", b"example")]
+
+
+def test_what_is_dropped_from_one_message_stays_in_the_others_with_its_section():
+    section = Section(PAIRS)
+    first, second = Headers.shared(section), Headers.shared(section)
+    first.drop(frozenset({b"accept"}))
+    again = Headers.shared(section)
+    again.drop(frozenset({b"accept"}))
+    assert first.section is again.section, "worked out once"
+    assert second.get_all("accept") == ["a", "b"]
+
+
+NAMES, LINES = frozenset({b"x", b"y"}), b"x: 1\r\ny: a: b\r\nx: \r\n"
+ADDED = [(b"x", b"1"), (b"y", b"a: b"), (b"x", b"")]
+
+
+def test_lines_are_read_as_the_fields_they_are(arrived):
+    arrived.extend_lines(NAMES, LINES)
+    assert arrived.block() == b"host: example\r\naccept: a\r\naccept: b\r\n" + LINES
+    assert arrived.names_among(frozenset({b"x", b"host", b"missing"})) == {b"x", b"host"}
+    assert arrived.names_among(frozenset({b"host", b"missing"})) == {b"host"}
+    assert arrived.has_any(frozenset({b"y"}))
+    assert arrived.values() == {b"host": b"example", b"accept": b"a", b"x": b"1", b"y": b"a: b"}
+    assert (arrived.only(b"y"), arrived.only(b"host"), arrived.only(b"missing")) == (b"a: b", b"example", None)
+    for name in (b"x", b"accept"):
+        with pytest.raises(ValueError, match="is there twice"):
+            arrived.only(name)
+    assert arrived.items() == [(name.decode(), value.decode()) for name, value in (*PAIRS, *ADDED)]
+    assert arrived.pairs == [*PAIRS, *ADDED]
+
+
+def test_what_has_lines_behind_it_can_be_changed_and_extended_further(arrived):
+    arrived.extend_lines(NAMES, LINES)
+    arrived.extend_lines(frozenset({b"z"}), b"z: 3\r\n")
+    arrived.drop(frozenset({b"missing"}))
+    arrived.drop(frozenset({b"accept"}))
+    assert arrived.block() == b"host: example\r\n" + LINES + b"z: 3\r\n"
+    arrived.drop(frozenset({b"accept", b"x"}))
+    arrived.extend([(b"last", b"4")])
+    assert arrived.pairs == [(b"host", b"example"), (b"y", b"a: b"), (b"z", b"3"), (b"last", b"4")]
+    with pytest.raises(AttributeError, match="colour"):
+        Headers.shared(arrived.section or Section(())).colour  # noqa: B018 - asking is the test

@@ -5,26 +5,25 @@ from __future__ import annotations
 from gateway.authoring import authenticator, policy
 from gateway.body import Body
 from gateway.errors import ErrorType, GatewayError, Outage, RateLimited, Unauthorized
-from gateway.exchange import Exchange, Forwarding, Handler, Origin, Principal, Request, Response
+from gateway.exchange import Exchange, Handler
 from gateway.headers import Headers, Section
 from gateway.hookspecs import hookimpl
 from gateway.interfaces import AdminRequest, BuildContext, Decision, Endpoint, Instance, Route, SourcedRule, Stage
+from gateway.messages import Forwarding, Origin, Request, Response
+from gateway.plugin_config import Config, LimitConfig, NoConfig, RouteSourceConfig
+from gateway.principal import Principal
 from gateway.registrations import (
     AdapterRegistration,
     AdminRouteRegistration,
     AuthenticatorRegistration,
     BalancerRegistration,
     CommandRegistration,
-    Config,
     ConnectorRegistration,
     DiscoveryRegistration,
     HealthCheckerRegistration,
-    LimitConfig,
     LimiterRegistration,
-    NoConfig,
     ObserverRegistration,
     PolicyRegistration,
-    RouteSourceConfig,
     RouteSourceRegistration,
 )
 from gateway.units import Duration, FilePath, Milliseconds, Size, Statuses

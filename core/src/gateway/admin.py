@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.errors import ConfigurationError, ErrorType, GatewayError, Unauthorized
-from gateway.exchange import Response
 from gateway.headers import Headers
 from gateway.interfaces import AdminRequest
 from gateway.inventory import Inventory
+from gateway.messages import Response
 from gateway.routing import Miss, RouteEntry, RouteTable, parse_pattern
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class AdminSurface:
 
 
 class _CoreEndpoints:
-    """The endpoints of the core."""
+    """The endpoints of the core. What each of them answers is in the reference by its docstring."""
 
     def __init__(self, view: ControlView) -> None:
         self._view = view
@@ -161,19 +161,31 @@ class _CoreEndpoints:
         ]
 
     async def _health(self, request: AdminRequest) -> Response:
+        """Whether the gateway works: 200, or 503 from a worker whose control plane is gone.
+
+        ``status`` is ``healthy``, or ``degraded`` while background work of the control plane is being restarted after a
+        crash, or rules of a route source are left out.
+        """
         timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         is_degraded = self._view.sources.has_problems or any(report.is_restarting for report in self._view.work())
         status = "degraded" if is_degraded else "healthy"
         return Response.json({"status": status, "service": "gateway", "timestamp": timestamp})
 
     async def _live(self, request: AdminRequest) -> Response:
+        """200: the process answers."""
         return Response.json({"status": "ok"})
 
     async def _ready(self, request: AdminRequest) -> Response:
+        """200 ``{"ready": true}``, or 503 once it is told to stop."""
         is_ready = self._view.is_ready()
         return Response.json({"ready": is_ready}, status=200 if is_ready else 503)
 
     async def _status(self, request: AdminRequest) -> Response:
+        """The background work of the control plane, the workers and the route sources.
+
+        Of each worker its process id, whether it serves, and its restarts; ``routeSources`` says of each how many rules
+        it published, how many are served, and why the others are not.
+        """
         work = [
             {
                 "name": report.name,
@@ -193,11 +205,20 @@ class _CoreEndpoints:
         )
 
     async def _plugins(self, request: AdminRequest) -> Response:
+        """What ``gateway plugins --json`` prints.
+
+        Every plugin with distribution, version, load time, what is wrong with it, and its offers, each with where it is
+        used, its place in the pipeline, and `what became of its budget <../how-to/keep-plugins-within-a-budget.md>`_.
+        """
         configuration = self._view.configuration()
         inventory = Inventory(configuration.host, configuration, await self._view.metrics())
         return Response.json({"plugins": inventory.data()})
 
     async def _routes(self, request: AdminRequest) -> Response:
+        """Every rule with path, methods, hosts, service, balancer and policies.
+
+        ``source`` is ``file`` or the route source that brought it, ``where`` the place where it stands.
+        """
         routes = [
             {
                 "id": rule.route.id,
@@ -215,6 +236,10 @@ class _CoreEndpoints:
         return Response.json({"routes": routes})
 
     async def _services(self, request: AdminRequest) -> Response:
+        """Every service with its instances and their health.
+
+        ``marks`` is what is said against them, by whom and why.
+        """
         directory = self._view.directory
         services = [
             {
@@ -240,10 +265,18 @@ class _CoreEndpoints:
         return Response.json({"services": services})
 
     async def _config(self, request: AdminRequest) -> Response:
+        """The configuration after all layers, with secrets masked.
+
+        ``sourcedRules`` are the rules of route sources as they are served.
+        """
         configuration = self._view.configuration()
         return Response.json({"gateway": configuration.raw, "sourcedRules": configuration.raw_sourced})
 
     async def _reload(self, request: AdminRequest) -> Response:
+        """Reads the configuration again: 200 ``{"reloaded": true}``.
+
+        Or 422 with ``problems``, and nothing has changed.
+        """
         try:
             await self._view.reload()
         except ConfigurationError as error:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any, get_type_hints, overload
 from pydantic import BaseModel
 
 from gateway.interfaces import BuildContext, Route, Stage
-from gateway.registrations import AuthenticatorRegistration, NoConfig, PolicyRegistration
+from gateway.plugin_config import NoConfig
+from gateway.registrations import AuthenticatorRegistration, PolicyRegistration
 
 if TYPE_CHECKING:
-    from gateway.exchange import Exchange, Handler, Principal, Request, Response
+    from gateway.exchange import Exchange, Handler
+    from gateway.messages import Request, Response
+    from gateway.principal import Principal
 
 __all__ = ["authenticator", "policy"]
 

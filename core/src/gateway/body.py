@@ -12,12 +12,12 @@ Until a sink is attached, what arrives is kept, and the producer is paused at ``
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.body_pump import BodyPump
+from gateway.body_reader import BodyReader
 from gateway.errors import ErrorType, GatewayError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Body:
                 that what it holds, another body for one, is released by its own clean-up.
             length: The total number of bytes, when known; ``None`` sends it chunked.
         """
-        pump = _Pump(chunks)
+        pump = BodyPump(chunks)
         pump.body = Body(pump, length)
         return pump.body
 
@@ -159,8 +159,8 @@ class Body:
         self.trailers = trailers
         self.is_complete = True
         self._close()
-        if self._sink is not None:
-            self._sink.body_end(trailers)
+        if (sink := self._let_go()) is not None:
+            sink.body_end(trailers)
 
     def fail(self, error: Exception) -> None:
         """Break the body off; whoever consumes it sees ``error``."""
@@ -168,8 +168,13 @@ class Body:
             return
         self.error = error
         self._close()
-        if self._sink is not None:
-            self._sink.body_error(error)
+        if (sink := self._let_go()) is not None:
+            sink.body_error(error)
+
+    def _let_go(self) -> BodySink | None:
+        """Return the sink, which the body forgets: they would keep each other until the garbage collector comes."""
+        sink, self._sink = self._sink, None
+        return sink
 
     def limit(self, max_bytes: int) -> None:
         """Break the body off as soon as there is more of it; whoever consumes it sees ``payload_too_large`` then.
@@ -214,7 +219,7 @@ class Body:
             sink.body_end(self.trailers)
         elif self.error is not None:
             sink.body_error(self.error)
-        elif isinstance(self._producer, _Pump):
+        elif isinstance(self._producer, BodyPump):
             self._producer.start()
         elif self._is_held and not self._is_paused:
             self.resume()
@@ -250,9 +255,10 @@ class Body:
         self._buffer.clear()
         self._close()
         producer.abort_body()
-        if isinstance(self._sink, _Reader):
+        sink = self._let_go()
+        if isinstance(sink, BodyReader):
             # Usually it is the sink itself that gives up, and needs no telling; a reader may wait in another task.
-            self._sink.body_error(self.error)
+            sink.body_error(self.error)
 
     async def read(self, max_bytes: int) -> bytes:
         """Collect the whole body.
@@ -268,7 +274,7 @@ class Body:
         if self.length is not None and self.length > max_bytes:
             self.abort()
             raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {max_bytes} bytes")
-        reader = _Reader(self)
+        reader = BodyReader(self)
         self.attach(reader)
         chunks: list[bytes] = []
         total = 0
@@ -282,8 +288,21 @@ class Body:
             self.abort()
         return b"".join(chunks)
 
+    def replay(self, content: bytes) -> bytes | Body:
+        """Return what was read of this body, to be sent in its place: with its trailer fields, if it had any.
+
+        Args:
+            content: What ``read`` returned.
+        """
+        if not self.trailers:
+            return content
+        again = Body(_Arrived(), len(content))
+        again.feed(content)
+        again.end(self.trailers)
+        return again
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        reader = _Reader(self)
+        reader = BodyReader(self)
         self.attach(reader)
         try:
             while (chunk := await reader.next()) is not None:
@@ -302,105 +321,14 @@ class Body:
         return f"<Body {state}, {self.received_bytes} of {'?' if self.length is None else self.length} bytes>"
 
 
-class _Reader:
-    """The sink behind ``async for`` and ``read``: pauses the producer whenever something waits to be taken."""
-
-    def __init__(self, body: Body) -> None:
-        self._body = body
-        self._chunks: deque[bytes] = deque()
-        self._wakeup: asyncio.Future[None] | None = None
-        self._is_over = False
-        self._error: Exception | None = None
-
-    async def next(self) -> bytes | None:
-        """Return the next piece; ``None`` at the end.
-
-        Raises:
-            Exception: Whatever broke the body off.
-        """
-        while not self._chunks:
-            if self._error is not None:
-                raise self._error
-            if self._is_over:
-                return None
-            self._wakeup = asyncio.get_running_loop().create_future()
-            self._body.resume()
-            # No deadline of its own: the producer's (idle time-out of its connection) ends the body with an error.
-            await self._wakeup
-        return self._chunks.popleft()
-
-    def body_data(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._body.pause()
-        self._wake()
-
-    def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
-        self._is_over = True
-        self._wake()
-
-    def body_error(self, error: Exception) -> None:
-        self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
-
-
-class _Pump:
-    """The producer behind ``Body.from_iterable``: one task that owns the iterable, started by the consumer."""
-
-    body: Body
-
-    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
-        self._chunks = chunks
-        self._task: asyncio.Task[None] | None = None
-        self._may_run = asyncio.Event()
-        self._may_run.set()
-
-    def start(self) -> asyncio.Task[None]:
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        return self._task
+class _Arrived:
+    """The producer of a body that is all there."""
 
     def pause_body(self) -> None:
-        self._may_run.clear()
+        """Nothing more comes."""
 
     def resume_body(self) -> None:
-        self._may_run.set()
+        """Nothing more comes."""
 
     def abort_body(self) -> None:
-        if self._task is None:
-            # Closing a generator that has not begun runs none of it. So it begins, and is cancelled where it waits.
-            asyncio.get_running_loop().call_soon(self.start().cancel)
-        elif self._task is not asyncio.current_task():
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        try:
-            async for chunk in self._chunks:
-                if chunk:
-                    self.body.feed(chunk)
-                if self.body.is_over:
-                    break
-                await self._may_run.wait()
-            self.body.end()
-        except asyncio.CancelledError:
-            self.body.fail(ConnectionAbortedError("the source of the body was cancelled"))
-            raise
-        except Exception as error:
-            if self.body.is_over:
-                logger.exception("the source of a body failed after the body was over")
-            # What the consumer must see is whatever the iterable raised.
-            self.body.fail(error)
-        finally:
-            await self._close()
-
-    async def _close(self) -> None:
-        # The iterable may hold an upstream body: close it in its own task, as generators require.
-        close = getattr(self._chunks, "aclose", None)
-        if close is None:
-            return
-        try:
-            await close()
-        except Exception:
-            logger.exception("the source of a body failed while it was closed")
+        """There is nothing to release."""

@@ -12,7 +12,7 @@ from urllib.parse import unquote_plus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.exchange import Request
+    from gateway.messages import Request
 
 __all__ = ["cookie_values", "query_values", "remove_cookie", "remove_query"]
 

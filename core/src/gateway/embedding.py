@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from gateway.config import Configuration
-    from gateway.exchange import Response
     from gateway.interfaces import Adapter, AdminRequest
+    from gateway.messages import Response
 
 __all__ = ["Gateway"]
 

@@ -41,21 +41,39 @@ class ErrorType(Enum):
     """The kinds of failure a client can meet, each with its HTTP status (RFC 9110 section 15, RFC 6585)."""
 
     NOT_FOUND = ("not_found", 404)
+    """No route matches, or there is no such admin endpoint."""
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405)
+    """Routes match, but none for this method; with ``Allow``."""
     UNAVAILABLE = ("unavailable", 503)
+    """No healthy instance, too many requests wait for a connection, or the gateway stops."""
     TIMEOUT = ("timeout", 408)
+    """The client was too slow to send its request (``readTimeout``)."""
     BAD_REQUEST = ("bad_request", 400)
+    """The request is malformed or ambiguous: framing, ``Host``, target, a path that can be read in two ways."""
     UNAUTHORIZED = ("unauthorized", 401)
+    """Credentials are missing or not valid; with ``WWW-Authenticate``."""
     FORBIDDEN = ("forbidden", 403)
+    """The caller is known and may not: a scope is missing."""
     PAYLOAD_TOO_LARGE = ("payload_too_large", 413)
+    """The body is larger than ``maxRequestSize`` of the listener or the rule, also when that shows only while it
+    streams."""
     URI_TOO_LONG = ("uri_too_long", 414)
+    """The target is longer than ``maxUriBytes`` of the listener or the rule."""
     MISDIRECTED = ("misdirected", 421)
+    """The host needs a client certificate, and the connection was opened for another one that needs none."""
     RATE_LIMIT = ("rate_limit", 429)
+    """A limiter refused; with ``Retry-After`` and ``X-RateLimit-*``."""
     HEADERS_TOO_LARGE = ("headers_too_large", 431)
+    """The head is larger than ``maxHeaderBytes`` of the listener or the rule, or has more than ``maxHeaders`` fields.
+"""
     INTERNAL = ("internal", 500)
+    """A bug: an exception that is no ``GatewayError`` escaped a plugin; the log names it."""
     NOT_IMPLEMENTED = ("not_implemented", 501)
+    """A transfer coding other than chunked, CONNECT, a method that the parser does not know."""
     BAD_GATEWAY = ("bad_gateway", 502)
+    """The instance cannot be reached, broke off, or did not answer in HTTP."""
     UPSTREAM_TIMEOUT = ("upstream_timeout", 504)
+    """The instance was too slow (``timeout`` of the rule); 408 with ``errors.upstreamTimeoutStatus: 408``."""
 
     def __init__(self, code: str, status: int) -> None:
         self.code = code

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from gateway.exchange import Forwarding, Origin
+from pydantic import AfterValidator
+
+from gateway.messages import Forwarding, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["CERTIFICATE_FIELDS", "FORWARDING_FIELDS", "UNKNOWN", "Hop", "TrustedProxies"]
+__all__ = ["CERTIFICATE_FIELDS", "FORWARDING_FIELDS", "UNKNOWN", "Hop", "Networks", "TrustedProxies"]
 
 CERTIFICATE_FIELDS = frozenset({b"client-cert", b"client-cert-chain"})
 """Fields in which proxies hand on a client's certificate (RFC 9440)."""
@@ -32,6 +34,20 @@ FORWARDING_FIELDS = CERTIFICATE_FIELDS | frozenset(
 
 UNKNOWN = "unknown"
 """Stands for an address that is not known (RFC 7239 section 6.2)."""
+
+
+def _check_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError as error:
+            msg = f"{value!r} is neither an address nor a network; write '10.0.0.0/8' or '::1'"
+            raise ValueError(msg) from error
+    return values
+
+
+Networks = Annotated[tuple[str, ...], AfterValidator(_check_networks)]
+"""Addresses or networks in CIDR form, in a configuration."""
 
 
 class TrustedProxies:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import struct
+import sys
+from array import array
 from hashlib import blake2b
+from itertools import accumulate, count, groupby
+from operator import add
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gateway.interfaces import Instance
 
@@ -21,26 +24,26 @@ POINTS = 16
 """Points of an instance for each unit of weight: as many as one digest has."""
 MAX_WEIGHT = 100
 MAX_DIGESTS = 32_768
-"""More units of weight than this, and all of them are halved, until they fit: it bounds memory, and how long a service
-takes that is met for the first time. It happens again when a service has twice as many."""
+"""More units of weight than this, and all of them are halved, until they fit: it bounds memory. It happens again when a
+service has twice as many."""
 FEW_DIGESTS = 64
 """A ring with so many digests is one sector; larger ones have 256."""
 FEW_CHANGES = 32
 """More changes than this, and sectors are made anew rather than looked for."""
+MOST_MET = 1024
+"""How many digests are made in one look-up: a millisecond."""
 
-_DIGEST_BYTES = 64
 _POINT_BYTES = 4
 _BITS = 32
 _RING = 1 << _BITS
 _MASK = _RING - 1
-_FAR = 1 << 62
-_OWNER_BITS = 32
-_OWNER_MASK = (1 << _OWNER_BITS) - 1
+_FAR = (1 << 64) - 1
 _SUFFIXES = [b"#%d" % number for number in range(MAX_WEIGHT)]
 
-_Sector = tuple[list[int], "list[Instance]", list[int], int, int]
+_Sector = tuple["array[int]", "list[Instance]", "array[int]", int, int]
 """Points in order, whose they are, where in that order each part of the sector begins, and the two numbers that say
-which part a point is in: a mask and a shift. The last point is beyond all, and nobody's."""
+which part a point is in: a mask and a shift. The last point is beyond all, and nobody's. In arrays, as numbers that are
+objects would lie all over the memory, and each of them be fetched from there."""
 
 
 class HashRing:
@@ -52,23 +55,31 @@ class HashRing:
     keys move that must: those of an instance that goes, and its share to a new one.
 
     A look-up is O(1): hashes are spread evenly, so each part of the ring, of which there are as many as points, has
-    one or two points. Points are put in order sector by sector, when a key is first looked for there: ten thousand
-    instances are met in the time that their digests take, and the order costs each of the first keys a little.
+    one or two points. Points are put in order sector by sector, when a key is first looked for there. Instances are met
+    some at a time, with each look-up, in the order in which they were given: of ten thousand that are new, the first
+    dozens of keys go to those met so far, and no look-up holds up its caller for more than a few milliseconds.
 
     The hashes depend on scheme, address, port and weight alone: all workers and gateways agree.
     """
 
     def __init__(self) -> None:
-        self._digests_of: dict[Instance, Sequence[int]] = {}
-        # By the number of the digest: whose it is, if anybody's; and the digests themselves, one after the other.
+        # Of whom there are how many digests, or will be.
+        self._wanted: dict[Instance, int] = {}
+        self._digests_of: dict[Instance, tuple[int, ...]] = {}
+        # Who has fewer digests than wanted, the next one last; and whether sectors are left as they are meanwhile.
+        self._unmet: list[Instance] = []
+        self._meets_many = False
+        # By the number of the digest: whose it is, if anybody's; and its points, and the first byte of each of them.
         self._owners: list[Instance | None] = []
-        self._digests = bytearray()
+        self._points = array("I")
+        self._first_bytes = bytearray()
         self._free: list[int] = []
         self._sectors: list[_Sector | None] = [None]
+        self._has_sectors = False
         self._shift = _BITS
-        self._first_bytes = b""
 
     def __len__(self) -> int:
+        """Return how many points there are, of the instances met so far."""
         return POINTS * (len(self._owners) - len(self._free))
 
     def become(self, instances: Sequence[Instance]) -> None:
@@ -78,21 +89,31 @@ class HashRing:
         gone = known.keys() - wanted.keys()
         changed = [each for each, count in wanted.items() if each not in known or len(known[each]) != count]
         sector_count = 256 if sum(wanted.values()) > FEW_DIGESTS else 1
-        if len(gone) + len(changed) > FEW_CHANGES or sector_count != len(self._sectors):
+        if sector_count != len(self._sectors):
             self._shift = _BITS - 8 if sector_count > 1 else _BITS
             self._sectors = [None] * sector_count
-        for instance in gone:
-            self._cut(instance, 0)
-        if len(changed) > FEW_CHANGES:
-            self._grow_all(changed, wanted)
+        if len(gone) + len(changed) > FEW_CHANGES or self._unmet:
+            self._forget_all_sectors()
+        if len(gone) == len(known):
+            self._empty()
         else:
+            for instance in gone:
+                self._cut(instance, 0)
             for instance in changed:
-                self._cut(instance, wanted[instance])
-                self._grow(instance, wanted[instance])
-        self._first_bytes = bytes(self._digests[::_POINT_BYTES])
+                if len(known.get(instance, ())) > wanted[instance]:
+                    self._cut(instance, wanted[instance])
+            if len(self._owners) > max(MOST_MET, 4 * sum(wanted.values())):
+                self._compact()
+        self._wanted = wanted
+        known = self._digests_of
+        self._unmet = [each for each in reversed(changed) if len(known.get(each, ())) < wanted[each]]
+        self._meets_many = len(self._unmet) > FEW_CHANGES
+        self._meet()
 
     def owner(self, key: bytes) -> Instance:
         """Return whose ``key`` is."""
+        if self._unmet:
+            self._meet()
         number, position = self._nearest(key)
         sector = self._sectors[number]
         assert sector is not None  # noqa: S101 - it was looked into
@@ -100,11 +121,11 @@ class HashRing:
 
     def find(self, key: bytes, is_good: Callable[[Instance], bool]) -> Instance:
         """Return the first from the owner of ``key`` onwards that is good; the owner if nobody is."""
+        if self._unmet:
+            self._meet()
         onwards = self._onwards(*self._nearest(key))
         owner = next(onwards)
-        if is_good(owner):
-            return owner
-        return next(filter(is_good, onwards), owner)
+        return owner if is_good(owner) else next(filter(is_good, onwards), owner)
 
     # Looking up.
 
@@ -148,75 +169,93 @@ class HashRing:
         for step in range(count + 1):
             each = (number + step) % count
             owners = (self._sectors[each] or self._fill(each))[1]
-            yield from owners[position:] if step == 0 else owners[:position] if step == count else owners
+            begin, end = position if step == 0 else 0, position if step == count else len(owners)
+            # Not a slice: it would touch all of them.
+            yield from (owners[at] for at in range(begin, end))
 
     # Making it.
 
+    def _empty(self) -> None:
+        self._digests_of.clear()
+        self._owners.clear()
+        self._free.clear()
+        self._points, self._first_bytes = array("I"), bytearray()
+
     def _cut(self, instance: Instance, count: int) -> None:
         """Leave ``instance`` so many digests at most, the first of its own."""
-        digests = self._digests_of.get(instance, ())
+        digests = self._digests_of[instance]
         for at in digests[count:]:
             self._owners[at] = None
             self._free.append(at)
-            self._forget_sectors(at)
+        if self._has_sectors:
+            self._forget_sectors(digests[count:])
         if count:
             self._digests_of[instance] = digests[:count]
         else:
             del self._digests_of[instance]
 
-    def _grow(self, instance: Instance, count: int) -> None:
-        """Give ``instance`` so many digests."""
-        digests = list(self._digests_of.get(instance, ()))
+    def _meet(self) -> None:
+        """Give the next ones of those that have fewer digests than they should all of them."""
+        unmet, made = self._unmet, 0
+        while unmet and made < MOST_MET:
+            made += self._grow(unmet.pop())
+        if self._meets_many and not unmet:
+            # Not earlier: keys would move, and sectors be filled, with every step.
+            self._forget_all_sectors()
+
+    def _grow(self, instance: Instance) -> int:
+        """Give ``instance`` all its digests; returns how many had to be made."""
+        digests = self._digests_of.get(instance, ())
         name = _name(instance).encode()
-        for suffix in _SUFFIXES[len(digests) : count]:
-            if not self._free:
-                self._free.append(len(self._owners))
-                self._owners.append(None)
-                self._digests += bytes(_DIGEST_BYTES)
-            at = self._free.pop()
-            self._owners[at] = instance
-            self._digests[at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES] = blake2b(name + suffix).digest()
-            self._forget_sectors(at)
-            digests.append(at)
+        made = [blake2b(name + suffix).digest() for suffix in _SUFFIXES[len(digests) : self._wanted[instance]]]
+        for digest in made:
+            if self._free:
+                at = self._free.pop()
+                self._owners[at] = instance
+                self._points[at * POINTS : (at + 1) * POINTS] = _points_of(digest)
+                self._first_bytes[at * POINTS : (at + 1) * POINTS] = digest[::_POINT_BYTES]
+            else:
+                at = len(self._owners)
+                self._owners.append(instance)
+                self._points += _points_of(digest)
+                self._first_bytes += digest[::_POINT_BYTES]
+            digests += (at,)
         self._digests_of[instance] = digests
+        if self._has_sectors and not self._meets_many:
+            self._forget_sectors(digests)
+        return len(made)
 
-    def _grow_all(self, instances: Sequence[Instance], counts: Mapping[Instance, int]) -> None:
-        """Give instances their digests; for many of them."""
-        for instance in instances:
-            for at in self._digests_of.get(instance, ()):
-                self._owners[at] = None
-                self._free.append(at)
-        if 2 * len(self._free) >= len(self._owners):
-            # Mostly nobody's: begin anew.
-            self._digests_of, self._owners, self._free, self._digests = {}, [], [], bytearray()
-            instances = list(counts)
-        begin = len(self._owners)
-        for instance in instances:
-            end = begin + counts[instance]
-            self._digests_of[instance] = range(begin, end)
-            begin = end
-        self._owners += [instance for instance in instances for _ in range(counts[instance])]
-        self._digests += b"".join(
-            [
-                blake2b(name + suffix).digest()
-                for instance in instances
-                for name in [_name(instance).encode()]
-                for suffix in _SUFFIXES[: counts[instance]]
-            ]
-        )
+    def _compact(self) -> None:
+        """Give back the memory of digests that are nobody's."""
+        kept = [at for at, owner in enumerate(self._owners) if owner is not None]
+        numbers = {at: number for number, at in enumerate(kept)}
+        points, first_bytes = array("I"), bytearray()
+        for at in kept:
+            points += self._points[at * POINTS : (at + 1) * POINTS]
+            first_bytes += self._first_bytes[at * POINTS : (at + 1) * POINTS]
+        self._points, self._first_bytes = points, first_bytes
+        self._owners = [self._owners[at] for at in kept]
+        self._digests_of = {each: tuple([numbers[at] for at in digests]) for each, digests in self._digests_of.items()}
+        self._free.clear()
 
-    def _forget_sectors(self, at: int) -> None:
-        """Forget the sectors in which a digest has points."""
-        for first in self._digests[at * _DIGEST_BYTES : (at + 1) * _DIGEST_BYTES : _POINT_BYTES]:
-            self._sectors[first << 24 >> self._shift] = None
+    def _forget_sectors(self, digests: Sequence[int]) -> None:
+        """Forget the sectors in which these have points."""
+        for at in digests:
+            for first in self._first_bytes[at * POINTS : (at + 1) * POINTS]:
+                self._sectors[first << 24 >> self._shift] = None
+
+    def _forget_all_sectors(self) -> None:
+        self._sectors = [None] * len(self._sectors)
+        self._has_sectors = False
 
     def _fill(self, number: int) -> _Sector:
         """Put the points of a sector in order."""
-        placed = sorted(self._points_in(number))
-        points = [each >> _OWNER_BITS for each in placed]
+        places = self._places_in(number)
+        places.sort(key=self._points.__getitem__)
+        points = array("Q", map(self._points.__getitem__, places))
+        owners = [owner for place in places if (owner := self._owners[place // POINTS]) is not None]
         if len(set(points)) < len(points):
-            _settle_ties(placed, self._owners)
-        owners = [owner for each in placed if (owner := self._owners[each & _OWNER_MASK]) is not None]
+            _settle_ties(points, owners)
         bits = min(_BITS, self._shift)
         part_shift = max(bits - len(points).bit_length(), 0)
         mask = (1 << bits) - 1
@@ -224,42 +263,39 @@ class HashRing:
         for position, point in enumerate(points):
             parts += [position] * (((point & mask) >> part_shift) + 1 - len(parts))
         parts += [len(points)] * ((1 << (bits - part_shift)) - len(parts))
-        sector = (*([*points, _FAR], owners, parts), mask, part_shift)
+        points.append(_FAR)
+        sector = points, owners, array("H" if len(points) < 1 << 16 else "I", parts), mask, part_shift
         self._sectors[number] = sector
+        self._has_sectors = True
         return sector
 
-    def _points_in(self, number: int) -> list[int]:
-        """Return the points of a sector, each followed by the number of its digest."""
-        digests, owners = self._digests, self._owners
+    def _places_in(self, number: int) -> list[int]:
+        """Return which points are in a sector."""
+        owners = self._owners
         if len(self._sectors) == 1:
-            return [
-                point << _OWNER_BITS | at
-                for at, owner in enumerate(owners)
-                if owner is not None
-                for point in struct.unpack_from(">16I", digests, at * _DIGEST_BYTES)
-            ]
-        # A search for one byte is what C does fastest.
-        find, point_at = self._first_bytes.find, struct.Struct(">I").unpack_from
-        found = []
-        place = find(number)
-        while place >= 0:
-            at = place // POINTS
-            if owners[at] is not None:
-                found.append(point_at(digests, place * _POINT_BYTES)[0] << _OWNER_BITS | at)
-            place = find(number, place + 1)
-        return found
+            return [place for place in range(len(self._points)) if owners[place // POINTS] is not None]
+        # Between two pieces is one place each. That, and counting, is what C does fastest.
+        pieces = bytes(self._first_bytes).split(bytes([number]))
+        pieces.pop()
+        places = map(add, accumulate(map(len, pieces)), count())
+        return [place for place in places if owners[place // POINTS] is not None] if self._free else list(places)
 
 
-def _settle_ties(placed: list[int], owners: Sequence[Instance | None]) -> None:
-    """Put points that are the same in the order of their owners' names: numbers of digests are chance."""
-    for position in range(1, len(placed)):
-        before = position
-        while before and placed[before] >> _OWNER_BITS == placed[before - 1] >> _OWNER_BITS:
-            one, other = owners[placed[before - 1] & _OWNER_MASK], owners[placed[before] & _OWNER_MASK]
-            if one is None or other is None or _name(one) <= _name(other):
-                break
-            placed[before - 1], placed[before] = placed[before], placed[before - 1]
-            before -= 1
+def _points_of(digest: bytes) -> array[int]:
+    points = array("I", digest)
+    if sys.byteorder == "little":
+        points.byteswap()
+    return points
+
+
+def _settle_ties(points: Sequence[int], owners: list[Instance]) -> None:
+    """Put owners of points that are the same in the order of their names: the numbers of digests are chance."""
+    begin = 0
+    for _, same in groupby(points):
+        end = begin + sum(1 for _ in same)
+        if end - begin > 1:
+            owners[begin:end] = sorted(owners[begin:end], key=_name)
+        begin = end
 
 
 def _name(instance: Instance) -> str:

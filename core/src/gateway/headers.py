@@ -8,7 +8,7 @@ when somebody asks for ``pairs``.
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,14 +32,82 @@ class Section:
         pairs: As given.
         values: The first value of each name.
         block: The fields as lines of an HTTP/1.1 head, each with its end.
+        memo: What follows from these fields alone, kept by whoever worked it out under itself as the key. It lives as
+            long as the section: usually as long as a connection sends the same fields, so keep little there.
     """
 
-    __slots__ = ("block", "pairs", "values")
+    __slots__ = ("block", "memo", "pairs", "values")
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.pairs = pairs
         self.values = dict(reversed(pairs))
         self.block = _lines(pairs)
+        self.memo: dict[object, Any] = {}
+
+    def only(self, name: bytes) -> bytes | None:
+        """Return the value of the only field ``name``; see ``Headers.only``."""
+        values = self.values
+        return values.get(name) if len(values) == len(self.pairs) else _only(self.pairs, name)
+
+    def among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
+        """Return those of ``names`` that fields have; the answer is kept, so ``names`` are always the same."""
+        found = self.memo.get(names)
+        if found is None:
+            found = self.memo[names] = names.intersection(self.values)
+        return found
+
+    def without(self, names: frozenset[bytes]) -> Section:
+        """Return the section of the fields that have none of ``names``, which are always the same; it is kept."""
+        key = "without", names
+        rest = self.memo.get(key)
+        if rest is None:
+            others = [pair for pair in self.pairs if pair[0] not in names]
+            rest = self.memo[key] = Section(others) if len(others) < len(self.pairs) else self
+        return rest
+
+
+class _Extended(Section):
+    """A section with fields behind it that are written as lines already: few messages need more of it than its block.
+
+    Args:
+        before: The section.
+        names: The names in ``lines``.
+        lines: Lines of an HTTP/1.1 head.
+    """
+
+    __slots__ = ("_before", "_lines", "_names")
+
+    def __init__(self, before: Section, names: frozenset[bytes], lines: bytes) -> None:
+        self._before = before
+        self._names = names
+        self._lines = lines
+        self.block = before.block + lines
+
+    def among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
+        found = self._before.among(names)
+        return found if names.isdisjoint(self._names) else found | (names & self._names)
+
+    def only(self, name: bytes) -> bytes | None:
+        return super().only(name) if name in self._names else self._before.only(name)
+
+    def without(self, names: frozenset[bytes]) -> Section:
+        if not names.isdisjoint(self._names):
+            return super().without(names)
+        rest = self._before.without(names)
+        return self if rest is self._before else _Extended(rest, self._names, self._lines)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of them
+        # Called where an attribute is not set, as these are until somebody asks.
+        if name == "pairs":
+            self.pairs = (*self._before.pairs, *_pairs(self._lines))
+            return self.pairs
+        if name == "values":
+            self.values = dict(reversed(self.pairs))
+            return self.values
+        if name == "memo":
+            self.memo = {}
+            return self.memo
+        raise AttributeError(name)
 
 
 class Headers:
@@ -96,23 +164,17 @@ class Headers:
             ValueError: If there are several, which can be read in two ways.
         """
         section = self.section
-        if section is not None and len(section.values) == len(section.pairs):
-            return section.values.get(name)
-        found = [value for key, value in self._view() if key == name]
-        if len(found) > 1:
-            msg = f"the field {name.decode('latin-1')!r} is there twice"
-            raise ValueError(msg)
-        return found[0] if found else None
+        return _only(self.pairs, name) if section is None else section.only(name)
 
     def names_among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
-        """Return those of ``names`` that fields have."""
+        """Return those of ``names`` that fields have; ask with a constant, since a section keeps its answers."""
         section = self.section
-        return names.intersection(map(_name, self.pairs) if section is None else section.values)
+        return names.intersection(map(_name, self.pairs)) if section is None else section.among(names)
 
     def has_any(self, names: frozenset[bytes]) -> bool:
-        """Tell whether there is a field with one of ``names``."""
+        """Tell whether there is a field with one of ``names``; ask with a constant, as above."""
         section = self.section
-        return not names.isdisjoint(map(_name, self.pairs) if section is None else section.values)
+        return not names.isdisjoint(map(_name, self.pairs)) if section is None else bool(section.among(names))
 
     def extend(self, pairs: Iterable[Pair]) -> None:
         """Append fields that are known to be in order."""
@@ -123,6 +185,28 @@ class Headers:
             # Not by way of __getattr__, which Python calls with an exception in its hands.
             self.section = None
             self.pairs = [*section.pairs, *pairs]
+
+    def extend_lines(self, names: frozenset[bytes], lines: bytes) -> None:
+        """Append fields that are known to be in order, written as lines of an HTTP/1.1 head.
+
+        Args:
+            names: Their names, in lower case.
+            lines: ``name: value`` and CRLF, each.
+        """
+        section = self.section
+        if section is None:
+            self.pairs += _pairs(lines)
+        else:
+            self.section = _Extended(section, names, lines)
+
+    def drop(self, names: frozenset[bytes]) -> None:
+        """Remove every field with one of ``names``; ask with a constant, as above."""
+        section = self.section
+        if section is None:
+            # In place: a protocol plugin may hold the same list.
+            self.pairs[:] = [pair for pair in self.pairs if pair[0] not in names]
+        else:
+            self.section = section.without(names)
 
     def block(self) -> bytes:
         """Return the fields as lines of an HTTP/1.1 head, each with its end."""
@@ -230,6 +314,19 @@ _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 def _lines(pairs: Iterable[Pair]) -> bytes:
     return b"\r\n".join([*map(_line, pairs), b""])
+
+
+def _only(pairs: Iterable[Pair], name: bytes) -> bytes | None:
+    found = [value for key, value in pairs if key == name]
+    if len(found) > 1:
+        msg = f"the field {name.decode('latin-1')!r} is there twice"
+        raise ValueError(msg)
+    return found[0] if found else None
+
+
+def _pairs(lines: bytes) -> list[Pair]:
+    cut = (line.partition(b": ") for line in lines.split(b"\r\n")[:-1])
+    return [(name, value) for name, _, value in cut]
 
 
 def _key(name: str) -> bytes:

@@ -15,7 +15,7 @@ from gateway.errors import ErrorType, GatewayError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gateway.exchange import Request
+    from gateway.messages import Request
 
 __all__ = [
     "BODILESS_METHODS",

@@ -11,7 +11,6 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from pydantic import Field, SecretStr
 
 from gateway import (
@@ -32,10 +31,6 @@ from gateway import (
 )
 from gateway.config import Configuration, ConfiguredRule, load_configuration
 from gateway.errors import ConfigurationError
-
-# How long one example takes says nothing on a busy machine.
-settings.register_profile("gateway", deadline=None, max_examples=50)
-settings.load_profile("gateway")
 
 
 def build(config, context):
@@ -85,6 +80,7 @@ class Cors(Config):
 
 class RateLimit(LimitConfig):
     rate: int = Field(ge=0)
+    total: int = 0
     burst: int | None = None
     store: str = "memory"
     stores: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -177,6 +173,7 @@ RATELIMIT = (
         path="rateLimitStorage",
         rule_key="rateLimiting",
         rule_keys={"rateLimit": "rate", "rateLimitBurst": "burst", "rateLimitStorage": "store"},
+        sufficient_keys=("total",),
         aliases={
             "default": "store",
             "rate.requestsPerSecond": "rate",

@@ -75,6 +75,7 @@ def test_keys_that_are_refused_say_why(load, index):
         refused={
             "paper.weight": "any paper will do; remove it",
             "gateway.router.rules[].stamp.ink": "one ink is for all rules; write it in gateway.stamp",
+            "gateway.router.stamps": "one stamp is for all rules; write gateway.stamp",
         },
     )
     index.install("acme", stamp)
@@ -86,6 +87,9 @@ def test_keys_that_are_refused_say_why(load, index):
         "gateway.yaml:11:17: gateway.router.rules[0].stamp.ink: one ink is for all rules; write it in gateway.stamp",
         "gateway.yaml:11:35: gateway.router.rules[0].stamp.paper.weight: any paper will do; remove it",
         "gateway.yaml:12:19: gateway.stamp.paper.weight: any paper will do; remove it",
+    ]
+    assert load.problems("gateway:\n  router: {stamps: {ink: red}}\n") == [
+        "gateway.yaml:2:12: gateway.router.stamps: one stamp is for all rules; write gateway.stamp"
     ]
 
 

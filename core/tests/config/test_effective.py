@@ -202,6 +202,13 @@ def test_a_template_that_is_complete_is_on_everywhere(load, index):
     assert limiter.config.rate == 7
 
 
+def test_a_key_that_suffices_makes_no_template(load, index):
+    index.add("ratelimit")
+    assert load.problems(load.one_rule + "  rateLimitStorage: {total: 7}\n") == [
+        "gateway.yaml:11:3: gateway.rateLimitStorage.rate: the key is missing; write 'rate: ...' here"
+    ]
+
+
 def test_a_template_that_no_rule_uses_is_validated_as_far_as_it_goes(load, index):
     index.add("ratelimit")
     assert load(load.one_rule + "  rateLimitStorage: {}\n").rules[0].limiters == ()

@@ -57,8 +57,8 @@ def test_nothing_is_known_of_unknown_keys():
 
 
 def test_further_keys_and_entries():
-    shape = Shape(Model, blocks={"extra": Shape(int), "rules": Shape(entries=Shape(Inner))})
+    shape = Shape(Model, blocks=lambda: {"extra": Shape(int), "rules": Shape(entries=Shape(Inner))})
     assert shape.below("extra").types == (int,)
     assert set(shape.at(("rules", 0)).keys) == {"maxAge"}
-    both = Shape.of_all([Shape(Inner), Shape(Model)], blocks={})
+    both = Shape.of_all([Shape(Inner), Shape(Model)])
     assert {"maxAge", "inner"} <= set(both.keys)

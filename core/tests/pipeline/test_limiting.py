@@ -222,11 +222,43 @@ async def test_what_was_taken_for_a_request_that_is_refused_is_given_back(gatewa
 
 
 async def test_standard_fields_tell_the_policy_too(gateway, limits):
-    """draft-ietf-httpapi-ratelimit-headers-10."""
+    """draft-ietf-httpapi-ratelimit-headers-11."""
     exchange = await gateway.ask(limits(Quota(limit=100, remaining=50, reset_s=30, window_s=60), fields="ratelimit"))
     assert fields(exchange) == {}
     assert exchange.response.headers["ratelimit-policy"] == '"quota-0";q=100;w=60'
     assert exchange.response.headers["ratelimit"] == '"quota-0";r=50;t=30'
+
+
+async def test_each_limit_is_told_under_its_name(gateway, limits):
+    """draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4: lists of limits, each with its name."""
+    exchange = await gateway.ask(limits(Quota(remaining=4, window_s=1), Quota(limit=100, remaining=50)))
+    assert exchange.response.headers["ratelimit-policy"] == '"quota-0";q=10;w=1, "quota-1";q=100'
+    assert exchange.response.headers["ratelimit"] == '"quota-0";r=4;t=31, "quota-1";r=50;t=31'
+    assert fields(exchange)["x-ratelimit-remaining"] == "4"
+
+
+async def test_a_refusal_names_the_limit_and_when_there_is_more(gateway, limits):
+    """As above, section 6: Retry-After is no earlier than the effective window ends."""
+    policy = limits(Quota(), Quota(is_allowed=False, limit=3, remaining=2, retry_after_s=7.5), cost=3)
+    exchange = await gateway.ask(policy)
+    assert exchange.response.headers["ratelimit-policy"] == '"quota-0";q=10, "quota-1";q=3'
+    assert exchange.response.headers["ratelimit"] == '"quota-1";r=2;t=8'
+    assert fields(exchange)["retry-after"] == "8"
+
+
+async def test_a_limit_may_have_a_name_of_its_own(gateway, limits, metrics):
+    exchange = await gateway.ask(limits(Quota(is_allowed=False, retry_after_s=1), told_as="daily"))
+    assert exchange.response.headers["ratelimit-policy"] == '"daily";q=10'
+    assert exchange.error.plugin == "quota-0"
+    (family,) = [each for each in metrics.snapshot() if each.name == "gateway_rate_limit_rejected_total"]
+    assert family.series == {("orders", "daily"): 1.0}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_limit_of_the_gateway_is_no_routes_own(gateway, limits, number):
+    quotas = [Quota() for _ in range(number)]
+    await gateway.ask(limits(*quotas, is_shared=True))
+    assert quotas[-1].asked == [("|192.0.2.1", 1)]
 
 
 async def test_clients_may_be_told_nothing(gateway, limits):
@@ -239,6 +271,8 @@ async def test_clients_may_be_told_nothing(gateway, limits):
 async def test_limits_before_and_after_authentication_tell_once(gateway, limits):
     exchange = await gateway.ask(limits(Quota(remaining=1), is_outer=True), limits(Quota(remaining=5)))
     assert exchange.response.headers.get_all("x-ratelimit-remaining") == ["5"]
+    # A list in several lines (RFC 9651 section 3.1).
+    assert exchange.response.headers.get_all("ratelimit") == ['"quota-0";r=5;t=31', '"quota-0";r=1;t=31']
 
 
 async def test_refusals_and_failures_are_counted(gateway, limits, metrics):

@@ -35,6 +35,14 @@ def test_without_being_told_it_looks_at_the_search_path(site):
     assert "acme-for-this-test" in {plugin.name for plugin in PluginHost.discover().plugins}
 
 
+def test_what_is_installed_meanwhile_is_found(site):
+    site.install("acme", HELLO, name="acme-for-this-test")
+    PluginHost.discover()
+    site.install("acme-too", HELLO, name="another-for-this-test")
+    names = {plugin.name for plugin in PluginHost.discover().plugins}
+    assert {"acme-for-this-test", "another-for-this-test"} <= names
+
+
 def test_an_entry_point_without_a_distribution(site):
     site.install("acme", HELLO)
     host = PluginHost.discover(entry_points=[EntryPoint("x", "acme", "gateway")])

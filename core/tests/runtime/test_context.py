@@ -202,6 +202,16 @@ async def test_the_last_component_that_exposes_something_is_the_one_that_is_aske
     assert await after.collect("state") == []
 
 
+async def test_a_component_that_ends_early_leaves_what_an_earlier_one_exposes(surroundings):
+    """A reload that fails exits what it built, and the one before goes on."""
+    surroundings.gather = Gathered(surroundings)
+    before, after = context(surroundings), context(surroundings)
+    before.expose("state", lambda: "before")
+    after.expose("state", lambda: "after")
+    await after.stop_background()
+    assert await before.collect("state") == ["before"]
+
+
 async def test_shared_memory_is_the_plugins(surroundings):
     asked = []
 

@@ -12,6 +12,7 @@ from gateway import DiscoveryRegistration, Endpoint, ErrorType, GatewayError, He
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import AdminRequest
 from gateway.runtime import control as controlling
+from gateway.runtime import watches
 from gateway.runtime.control import ControlPlane
 from gateway.services import ServiceDirectory
 
@@ -337,7 +338,7 @@ def providing(kit: Any, provider: Any, name: str = "live") -> None:
 
 
 async def test_slow_discovery_is_waited_for_and_not_for_long(control, options, kit, plane, monkeypatch, caplog):
-    monkeypatch.setattr(controlling, "FIRST_SNAPSHOT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(watches, "FIRST_SNAPSHOT_TIMEOUT_S", 0.05)
     first, second = Provider(), Provider()
     providing(kit, first)
     providing(kit, second, "other")

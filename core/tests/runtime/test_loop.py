@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from gateway.runtime.loop import calm_garbage_collector, new_event_loop
+from gateway.runtime.loop import SWITCH_INTERVAL_S, calm_garbage_collector, new_event_loop, shorten_turns_of_threads
 
 
 def test_uvloop_is_taken_where_it_is():
@@ -30,5 +30,15 @@ def test_what_is_loaded_at_the_start_is_not_looked_at_again():
         assert gc.get_freeze_count() > frozen
         assert gc.get_threshold()[0] >= 10_000
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
         gc.set_threshold(*before)
+
+
+def test_threads_that_compute_let_the_event_loop_go_on_soon():
+    before = sys.getswitchinterval()
+    try:
+        shorten_turns_of_threads()
+        assert sys.getswitchinterval() == pytest.approx(SWITCH_INTERVAL_S)
+    finally:
+        sys.setswitchinterval(before)

@@ -24,6 +24,7 @@ log = []
 class Budget(LimitConfig):
     rate: int
     step: int = 1
+    first: int = 0
 
 
 class Limiter:
@@ -86,7 +87,7 @@ def build_limiter(config, context):
 
 @hookimpl
 def gateway_register_limiters():
-    return [LimiterRegistration(name="budget", config=Budget, build=build_limiter)]
+    return [LimiterRegistration(name="budget", config=Budget, build=build_limiter, sufficient_keys=("first",))]
 
 
 @hookimpl
@@ -137,6 +138,13 @@ async def test_quotas_are_apart_by_key_and_by_what_the_component_says(start):
 async def test_what_the_configuration_says_of_the_limiter_lies_below(start):
     gateway = await start({"budget": {"rate": 99, "step": 2}, "charge": {"settings": {"rate": 19}}})
     assert (await gateway.ask("GET", "/")).status == 429
+
+
+@pytest.mark.anyio
+async def test_limits_that_the_limiters_block_makes_itself_are_not_charged(start):
+    gateway = await start({"budget": {"first": 3}, "charge": {"settings": {"rate": 50}}})
+    assert (await gateway.ask("GET", "/")).status == 200
+    assert log_of(gateway) == ["enter 50", "enter policy"]
 
 
 @pytest.mark.anyio

@@ -97,6 +97,7 @@ async def control(kit, monkeypatch):
     Options.kit = kit
     # What a process sets once is not for the one that runs the tests.
     monkeypatch.setattr("gateway.runtime.worker.calm_garbage_collector", lambda: None)
+    monkeypatch.setattr("gateway.runtime.worker.shorten_turns_of_threads", lambda: None)
     monkeypatch.setattr("gateway.runtime.worker.log_as", lambda *arguments: None)
     ours, theirs = socket.socketpair()
     made = Control(ours)

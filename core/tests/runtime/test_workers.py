@@ -15,6 +15,7 @@ from gateway import Endpoint, ErrorType, GatewayError, Response
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import AdminRequest, Mark
 from gateway.runtime import channel as channels
+from gateway.runtime import worker_slot
 from gateway.runtime import workers as pools
 from gateway.runtime.channel import Channel
 from gateway.runtime.options import RunOptions
@@ -133,7 +134,7 @@ def script():
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch):
     monkeypatch.setattr(pools, "FIRST_DELAY_S", 0.01)
-    monkeypatch.setattr(pools, "KILL_AFTER_S", 0.2)
+    monkeypatch.setattr(worker_slot, "KILL_AFTER_S", 0.2)
 
 
 @pytest.fixture
@@ -213,6 +214,20 @@ async def test_what_changes_in_the_directory_is_told(pool, until):
     await until(lambda: [each.marks for each in pool.processes] == [[("orders", 3, {"somebody": "500"})]] * 2)
 
 
+async def test_what_is_said_of_a_new_instance_is_told_after_the_instance(pool, until):
+    """Thousands of instances are told in pieces; a worker that does not know one takes nothing to heart about it."""
+    await serve(pool, "one")
+    service = pool.directory.service("orders")
+    pool.directory.publish("static", {"orders": [Endpoint(address="c", port=port) for port in range(1, 5000)]})
+    await until(lambda: service.instances)
+    pool.directory.mark(service.instances[-1], is_healthy=False, reason="500")
+    assert [each.marks for each in pool.processes] == [[], []]
+    await until(lambda: [each.marks for each in pool.processes] == [[("orders", 4999, {"somebody": "500"})]] * 2)
+    assert [each.ports["orders"] for each in pool.processes] == [set(range(1, 5000))] * 2
+    pool.directory.mark(service.instances[-1], is_healthy=True, reason="")
+    await until(lambda: [each.marks[1:] for each in pool.processes] == [[("orders", 4999, {})]] * 2)
+
+
 async def test_what_one_worker_finds_out_every_worker_learns(pool, until):
     endpoint = Endpoint(address="192.0.2.1", port=1)
     pool.directory.publish("static", {"orders": [endpoint]})
@@ -262,8 +277,7 @@ async def test_how_the_workers_are_doing(pool, script):
     ]
 
 
-async def test_a_worker_that_does_not_say_how_it_is_doing_does_not_serve(pool, script, monkeypatch):
-    monkeypatch.setattr(pools, "REPORT_TIMEOUT_S", 0.01)
+async def test_a_worker_that_does_not_say_how_it_is_doing_does_not_serve(pool, script):
     await serve(pool, "one")
     script.steps["report"] = lambda process: asyncio.Event().wait() if process.number == 2 else None
     assert [report["serving"] for report in await pool.workers()] == [True, False]

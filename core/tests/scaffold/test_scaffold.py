@@ -16,8 +16,8 @@ METADATA = "Metadata-Version: 2.1\nName: gateway-{name}\nVersion: 0.1.0\n"
 
 
 def test_there_is_a_template_for_each_extension_point():
-    expected = "authenticator balancer connector discovery health-checker limiter observer policy"
-    assert expected.split() == KINDS
+    expected = "adapter admin-route authenticator balancer command connector discovery health-checker limiter observer"
+    assert [*expected.split(), "policy", "route-source"] == KINDS
 
 
 @pytest.mark.timeout(100)

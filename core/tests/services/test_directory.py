@@ -316,7 +316,7 @@ def test_a_copy_is_what_the_original_is(directory, endpoint):
 
 def follow(copy, service, *, size=2):
     """Follow a service as a worker does: over a channel, piece by piece."""
-    pieces = pickle.loads(pickle.dumps(list(service.change().pieces(size))))  # noqa: S301 - made here
+    pieces = pickle.loads(pickle.dumps(list(service.changes(size))))  # noqa: S301 - made here
     assert [piece.is_last for piece in pieces] == [*[False] * (len(pieces) - 1), True]
     copy.take_change(service.name, Change.of(pieces))
 
@@ -351,7 +351,7 @@ def test_only_what_changed_is_told(endpoint):
     directory = ServiceDirectory(changed=lambda service, instance: None)
     directory.publish("static", {"orders": [endpoint(port) for port in range(1, 100)]})
     directory.publish("static", {"orders": [endpoint(port) for port in range(2, 101)]})
-    change = directory.service("orders").change()
+    change = next(directory.service("orders").changes(5000))
     assert [packed[2] for packed in change.put] == [100]
     assert [port for _, _, port in change.gone] == [1]
 
@@ -433,6 +433,23 @@ async def test_a_flood_of_snapshots_is_not_worked_through(endpoint):
 
 
 @pytest.mark.anyio
+async def test_what_a_refresh_gives_others_to_do_is_done_before_it_has_settled(endpoint):
+    told = []
+
+    def tell(service, instance):
+        for step in range(3):
+            yield
+            told.append((step, len(service.instances)))
+
+    directory = ServiceDirectory(tell)
+    directory.publish("static", {"orders": many(2000)})
+    directory.publish("docker", {"orders": [endpoint(7)]})
+    assert told == []
+    await directory.settled()
+    assert told == [(0, 2000), (1, 2000), (2, 2000), (0, 2001), (1, 2001), (2, 2001)]
+
+
+@pytest.mark.anyio
 async def test_what_is_wrong_with_a_large_snapshot_stops_nothing_else(endpoint, caplog):
     directory = ServiceDirectory()
     rubbish: list[Any] = [*many(2000), "an address"]
@@ -451,7 +468,7 @@ async def test_a_worker_is_told_of_marks_after_the_instance(endpoint):
     await directory.settled()
     marked = directory.instances("orders")[2999]
     directory.mark(marked, is_healthy=False, reason="")
-    copy.take_change("orders", directory.service("orders").change())
+    copy.take_change("orders", next(directory.service("orders").changes(5000)))
     copy.take_marks("orders", marked.endpoint, directory.marks(marked))
     await copy.settled()
     assert len(copy.service("orders").available) == 2999

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.arguments import UsageError
 from gateway.cli.describe import condition_text
-from gateway.exchange import Request
 from gateway.headers import Headers
+from gateway.messages import Request
 from gateway.pluginhost import PseudoMethods
 from gateway.routing import MalformedPath, Miss, RouteEntry, RouteTable, normalise_path, parse_pattern
 from gateway.routing.precedence import precedence

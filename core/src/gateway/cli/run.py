@@ -31,7 +31,9 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--host", metavar="HOST", help="the address to listen on, over frontend.http.host")
     parser.add_argument("--port", type=port, metavar="PORT", help="the port to listen on, over frontend.http.port")
     parser.add_argument("--workers", type=worker_count, metavar="N|auto", help="how many processes serve")
-    parser.add_argument("--hot-reload", action="store_true", help="follow changes of the configuration file")
+    parser.add_argument(
+        "--hot-reload", action="store_true", help="follow changes of the configuration file and of plugin files"
+    )
     parser.add_argument("--log-level", type=log_level, metavar="LEVEL", help="debug, info, warn or error")
     parser.add_argument("--log-format", choices=("text", "json"), help="one line of text or one JSON object an event")
     parser.add_argument("--version", action="version", version=f"gateway {gateway.__version__}")

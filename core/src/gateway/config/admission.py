@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.config.result import Configured, ConfiguredRule
     from gateway.interfaces import SourcedRule
-    from gateway.registrations import RouteSourceConfig
+    from gateway.plugin_config import RouteSourceConfig
 
 __all__ = ["Admission", "NotAdmitted"]
 

@@ -27,6 +27,7 @@ __all__ = [
     "gateway_aliases",
     "local_aliases",
     "refuse_keys",
+    "refused_in_gateway",
     "refused_in_rules",
     "rule_aliases",
 ]
@@ -78,14 +79,22 @@ def apply_aliases(block: Block, aliases: Mapping[str, str], report: Report) -> B
     return block
 
 
+def refused_in_gateway(registrations: Iterable[Registration]) -> dict[str, str]:
+    """Return the keys outside of blocks that registrations refuse, relative to ``gateway``, each with the reason."""
+    return {
+        key.removeprefix(_GATEWAY): reason
+        for key, reason in _refused(registrations)
+        if key.startswith(_GATEWAY) and not key.startswith(_RULE)
+    }
+
+
 def refused_in_rules(registrations: Iterable[Registration]) -> dict[str, str]:
     """Return the keys of a rule that registrations refuse there, each with the reason."""
-    return {
-        key.removeprefix(_RULE): reason
-        for registration in registrations
-        for key, reason in registration.refused.items()
-        if key.startswith(_RULE)
-    }
+    return {key.removeprefix(_RULE): reason for key, reason in _refused(registrations) if key.startswith(_RULE)}
+
+
+def _refused(registrations: Iterable[Registration]) -> Iterable[tuple[str, str]]:
+    return (entry for registration in registrations for entry in registration.refused.items())
 
 
 def refuse_keys(block: Block, refused: Mapping[str, str], report: Report) -> Block:

@@ -9,7 +9,8 @@ from pydantic import Field
 from gateway.config.places import Block
 from gateway.config.validation import validate
 from gateway.interfaces import Stage
-from gateway.registrations import Config, PolicyRegistration
+from gateway.plugin_config import Config
+from gateway.registrations import PolicyRegistration
 from gateway.units import Duration
 
 if TYPE_CHECKING:

@@ -75,6 +75,9 @@ class Node:
     @property
     def shape(self) -> Shape:
         """What may stand here."""
+        return Shape.of_all([claim.shape for claim in self.claims], blocks=self._blocks)
+
+    def _blocks(self) -> dict[str, Shape]:
         blocks = {key: child.shape for key, child in self.children.items()}
         if any(claim.config_key is None for claim in self.claims):
             blocks |= {"enabled": Shape(bool), "onError": Shape(str), "mode": Shape(str)}
@@ -82,7 +85,7 @@ class Node:
         core = Shape(self.core) if self.core is not None else Shape()
         blocks |= {key: core.below(key) for key in self.core_keys}
         blocks |= {key: Shape(entries=entry.shape) for key, entry in self.lists.items()}
-        return Shape.of_all([claim.shape for claim in self.claims], blocks=blocks)
+        return blocks
 
 
 def registrations_of(host: PluginHost) -> list[tuple[Registration, Plugin]]:

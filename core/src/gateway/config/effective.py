@@ -27,7 +27,7 @@ from gateway.config.validation import validate
 from gateway.interfaces import Stage
 from gateway.pluginhost.check import RESERVED_KEYS, model_keys
 from gateway.pluginhost.collect import describe_error
-from gateway.registrations import PolicyRegistration
+from gateway.registrations import LimiterRegistration, PolicyRegistration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterable
@@ -265,6 +265,8 @@ def _as_block(value: Value, place: Place, report: Report) -> Block:
 def _lacks(registration: Registration, block: Block) -> set[str]:
     """Return the required keys that a gateway-wide block leaves to the rules; see the top of this module."""
     if decides_access(registration):
+        return set()
+    if isinstance(registration, LimiterRegistration) and not block.keys().isdisjoint(registration.sufficient_keys):
         return set()
     names = model_keys(registration.config)
     set_by_rules = {key.partition(".")[0] for key in registration.rule_keys.values()}

@@ -9,7 +9,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gateway.config.access import parse_skip_path
-from gateway.config.aliases import apply_aliases, gateway_aliases, refused_in_rules, rule_aliases
+from gateway.config.aliases import (
+    apply_aliases,
+    gateway_aliases,
+    refuse_keys,
+    refused_in_gateway,
+    refused_in_rules,
+    rule_aliases,
+)
 from gateway.config.authenticators import Authenticators
 from gateway.config.balancers import Balancers
 from gateway.config.claims import gateway_tree, place_of, registrations_of, rule_tree, split
@@ -166,6 +173,7 @@ class _Loader:
         self._report.extend(self._host.problems)
         tree = gateway_tree(self._host, self._report)
         gateway = apply_aliases(written, gateway_aliases(self._registrations), self._report)
+        gateway = refuse_keys(gateway, refused_in_gateway(self._registrations), self._report)
         return self._work_out(tree, layers.over(gateway, tree.shape, self._missing))
 
     def load_again(self, gateway: Block, sourced: Sequence[SourcedRules]) -> Configuration:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from gateway.interfaces import Stage
-from gateway.registrations import Config
+from gateway.plugin_config import Config
 from gateway.units import Duration
 
 __all__ = [

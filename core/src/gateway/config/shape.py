@@ -13,35 +13,39 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from gateway.pluginhost.check import model_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["NOTHING", "Shape"]
 
 
 class Shape:
-    """What may stand at one place of the configuration.
+    """What may stand at one place of the configuration; worked out as far as somebody asks.
 
     Args:
         annotations: Types of the value, as a model declares them; several if several offers read the same block.
-        blocks: Keys that are there beside those of the models, with what may stand under them.
-
+        blocks: Returns keys that are there beside those of the models, with what may stand under them.
         entries: What may stand in the list that stands here.
-
-    Attributes:
-        types: The types, one by one.
     """
 
     def __init__(
-        self, *annotations: object, blocks: Mapping[str, Shape] | None = None, entries: Shape | None = None
+        self,
+        *annotations: object,
+        blocks: Callable[[], Mapping[str, Shape]] = dict,
+        entries: Shape | None = None,
     ) -> None:
-        self.types = tuple[Any, ...](kind for annotation in annotations for kind in _flatten(annotation))
-        self._blocks = blocks or {}
+        self._annotations = annotations
+        self._blocks = blocks
         self._entries = entries
 
     @classmethod
-    def of_all(cls, shapes: Iterable[Shape], *, blocks: Mapping[str, Shape]) -> Shape:
+    def of_all(cls, shapes: Iterable[Shape], *, blocks: Callable[[], Mapping[str, Shape]] = dict) -> Shape:
         """Return the shape of what may be any of ``shapes``, with further keys."""
         return cls(*(kind for shape in shapes for kind in shape.types), blocks=blocks)
+
+    @cached_property
+    def types(self) -> tuple[Any, ...]:
+        """The types, one by one."""
+        return tuple(kind for annotation in self._annotations for kind in _flatten(annotation))
 
     @cached_property
     def keys(self) -> Mapping[str, Shape]:
@@ -50,7 +54,7 @@ class Shape:
         for model in filter(_is_model, self.types):
             for key, name in model_keys(model).items():
                 found.setdefault(key, []).append(model.model_fields[name].annotation)
-        return {key: Shape(*annotations) for key, annotations in found.items()} | dict(self._blocks)
+        return {key: Shape(*annotations) for key, annotations in found.items()} | dict(self._blocks())
 
     @cached_property
     def entries(self) -> Shape | None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.errors import ErrorType, GatewayError, Unauthorized
-from gateway.exchange import Principal
+from gateway.principal import Principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.exchange import Exchange, Handler, Request, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Authenticator, Route
+    from gateway.messages import Request, Response
     from gateway.pipeline.shadow import ShadowRecord
 
 __all__ = ["AppliedAuthenticator", "AuthenticationPolicy", "ScopePolicy"]

@@ -17,8 +17,9 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Policy, Route
+    from gateway.messages import Response
     from gateway.metrics import Metrics, Series
 
 __all__ = ["Budgets", "Quarantine", "WatchedPolicy"]

@@ -7,8 +7,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 from gateway.errors import ErrorType, GatewayError, problem_body
-from gateway.exchange import Response
 from gateway.headers import Headers
+from gateway.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

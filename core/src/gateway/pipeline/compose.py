@@ -13,8 +13,9 @@ from gateway.pipeline.tolerance import tolerate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Policy, Route
+    from gateway.messages import Response
     from gateway.pipeline.compiled import Containment
     from gateway.pipeline.observing import Observers
 

@@ -14,10 +14,12 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gateway.exchange import Exchange, Handler, Principal, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Policy, Route
+    from gateway.messages import Response
     from gateway.pipeline.compiled import CompiledRoute
     from gateway.pipeline.compose import PlacedPolicy
+    from gateway.principal import Principal
 
 __all__ = ["EXPLAIN_FIELD", "Explanation", "Step", "explain_token", "explainable", "explained", "token_is_valid"]
 

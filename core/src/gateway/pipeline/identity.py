@@ -8,11 +8,15 @@ from itertools import product
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+from gateway.headers import Section
 
-    from gateway.exchange import Exchange, Handler, Principal, Response
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Route
+    from gateway.messages import Response
+    from gateway.principal import Principal
 
 __all__ = ["IdentityPolicy", "field_value"]
 
@@ -54,23 +58,39 @@ class IdentityPolicy:
         if not self._own:
             return next
 
-        own = self._own
+        own, told_by = self._own, self._told
 
         async def tell(exchange: Exchange) -> Response:
-            headers = exchange.request.headers
-            if headers.has_any(own):
-                # In place: a protocol plugin may hold the same list.
-                headers.pairs[:] = [pair for pair in headers.pairs if pair[0] not in own]
-            principal = exchange.principal
+            headers, principal = exchange.request.headers, exchange.principal
+            section = headers.section
+            if section is not None:
+                # Who sends the same fields again is most often the same caller.
+                known = section.memo.get(self)
+                if known is not None and known[0] is principal:
+                    headers.section = known[1] or self._remember(section, principal)
+                    return await next(exchange)
+                section.memo[self] = (principal, None)
+            headers.drop(own)
             if principal is not None:
-                told = principal._told  # noqa: SLF001 - kept there for this policy
-                if told is None or told[0] is not self:
-                    told = (self, tuple(self._fields(principal)))
-                    object.__setattr__(principal, "_told", told)
-                headers.extend(told[1])
+                headers.extend(told_by(principal))
             return await next(exchange)
 
         return tell
+
+    def _remember(self, section: Section, principal: Principal | None) -> Section:
+        """Return what becomes of a section, and keep it: this caller has sent it before."""
+        told = section.without(self._own)
+        if principal is not None:
+            told = Section((*told.pairs, *self._told(principal)))
+        section.memo[self] = (principal, told)
+        return told
+
+    def _told(self, principal: Principal) -> Sequence[tuple[bytes, bytes]]:
+        told = principal._told  # noqa: SLF001 - kept there for this policy
+        if told is None or told[0] is not self:
+            told = (self, tuple(self._fields(principal)))
+            object.__setattr__(principal, "_told", told)
+        return told[1]
 
     def _fields(self, principal: Principal) -> Iterator[tuple[bytes, bytes]]:
         if self._subject:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import logging
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError, RateLimited
+from gateway.pipeline.limit_fields import Teller, fields_of_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Decision, Limiter, Route
+    from gateway.messages import Response
     from gateway.metrics import Metrics
+    from gateway.pipeline.limit_fields import Field
     from gateway.pipeline.shadow import ShadowRecord
 
 __all__ = ["AppliedLimiter", "LimitPolicy", "bounded_key", "key_function"]
@@ -31,7 +33,7 @@ IPV6_PREFIX_BITS = 64
 MAX_KEY_LENGTH = 64
 """Longer values of a header are hashed: limiters keep a bounded number of keys, which must be bounded themselves."""
 
-MAX_RESET_S = 365 * 24 * 3600.0
+_QUOTA_FIELD = frozenset({b"x-ratelimit-limit"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class AppliedLimiter:
         fields: Which fields tell clients: ``both``, ``x-ratelimit``, ``ratelimit`` or ``none``.
         is_optional: ``onError: allow``: its failure lets the exchange pass.
         is_shadow: ``mode: shadow``: it refuses nothing.
+        told_as: What clients and metrics call it; empty is ``name``.
+        is_shared: ``scope: gateway``: all routes have one quota together.
     """
 
     name: str
@@ -55,12 +59,24 @@ class AppliedLimiter:
     fields: str = "both"
     is_optional: bool = False
     is_shadow: bool = False
+    told_as: str = ""
+    is_shared: bool = False
+
+    @property
+    def label(self) -> str:
+        """What clients and metrics call it."""
+        return self.told_as or self.name
+
+    def prefix(self, route: Route) -> str:
+        """Return what its keys on a route begin with. No route has an empty id."""
+        return "|" if self.is_shared else f"{route.id}|"
 
 
 class LimitPolicy:
     """Asks every limiter of the route; one refusal refuses the request, and what the others took is given back.
 
-    Answers tell the client about the tightest limit; see ``LimitConfig.headers``.
+    Answers tell the client of all limits in ``RateLimit`` and ``RateLimit-Policy``, and of the tightest one in
+    ``X-RateLimit-*``; see ``LimitConfig.headers``.
 
     Args:
         limiters: In the order they are asked.
@@ -97,16 +113,17 @@ class LimitPolicy:
             return next
         if len(self._limiters) == 1 and not self._is_outer:
             return self._by_one(next, route)
-        prefix, may_be_told_already = f"{route.id}|", self._is_outer
         limiters = [
-            (applied, self._asked.labels(route.id, applied.name), _Teller(applied)) for applied in self._limiters
+            (applied, self._asked.labels(route.id, applied.label), applied.prefix(route), Teller(applied))
+            for applied in self._limiters
         ]
+        tellers = tuple(teller for applied, _, _, teller in limiters if not applied.is_shadow)
+        may_be_told_already = self._is_outer
 
         async def limit(exchange: Exchange) -> Response:
-            tightest: Decision | None = None
-            tell = limiters[0][2]
+            told: list[tuple[Teller, Decision]] = []
             taken: list[tuple[AppliedLimiter, str]] = []
-            for applied, asked, teller in limiters:
+            for applied, asked, prefix, teller in limiters:
                 asked.value += 1.0
                 key = prefix + applied.key(exchange)
                 try:
@@ -115,17 +132,17 @@ class LimitPolicy:
                     self._note_failure(exchange, applied, error)
                     continue
                 if not decision.is_allowed:
-                    self._refuse(exchange, applied, decision, taken)
+                    for other, earlier in told:
+                        other.take_note(earlier)
+                    self._refuse(exchange, applied, teller.refusal(decision, tellers), decision, taken)
                     continue
                 taken.append((applied, key))
-                if (tightest is None or decision.remaining < tightest.remaining) and not applied.is_shadow:
-                    tightest, tell = decision, teller
+                if not applied.is_shadow:
+                    told.append((teller, decision))
             response = await next(exchange)
-            if tightest is not None:
-                fields = tell.fields(tightest)
-                if may_be_told_already and fields and response.headers.has_any(frozenset({fields[0][0]})):
-                    return response
-                response.headers.extend(fields)
+            headers = response.headers
+            # One further in has told of its own limits: the lists go on, what has room for one limit is taken.
+            headers.extend(fields_of_all(told, is_told=may_be_told_already and headers.has_any(_QUOTA_FIELD)))
             return response
 
         return limit
@@ -133,8 +150,9 @@ class LimitPolicy:
     def _by_one(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - as above
         """Return the handler for what most routes have: one limiter."""
         (applied,) = self._limiters
-        prefix, key_of, acquire, cost = f"{route.id}|", applied.key, applied.limiter.acquire, applied.cost
-        asked, fields_of = self._asked.labels(route.id, applied.name), _Teller(applied).fields
+        prefix, key_of, acquire, cost = applied.prefix(route), applied.key, applied.limiter.acquire, applied.cost
+        asked, teller = self._asked.labels(route.id, applied.label), Teller(applied)
+        names, lines_of = frozenset[bytes]() if applied.is_shadow else teller.names, teller.lines
 
         async def limit(exchange: Exchange) -> Response:
             asked.value += 1.0
@@ -144,10 +162,10 @@ class LimitPolicy:
                 self._note_failure(exchange, applied, error)
                 return await next(exchange)
             if not decision.is_allowed:
-                self._refuse(exchange, applied, decision, ())
+                self._refuse(exchange, applied, teller.refusal(decision, (teller,)), decision, ())
             response = await next(exchange)
-            if not applied.is_shadow:
-                response.headers.extend(fields_of(decision))
+            if names:
+                response.headers.extend_lines(names, lines_of(decision))
             return response
 
         return limit
@@ -156,11 +174,12 @@ class LimitPolicy:
         self,
         exchange: Exchange,
         applied: AppliedLimiter,
+        fields: Sequence[Field],
         decision: Decision,
         taken: Sequence[tuple[AppliedLimiter, str]],
     ) -> None:
         """Refuse the request, unless the limiter is only watched."""
-        error = RateLimited(decision.retry_after_s, headers=_Teller(applied).fields(decision), plugin=applied.name)
+        error = RateLimited(decision.retry_after_s, headers=fields, plugin=applied.name)
         if applied.is_shadow:
             self._shadow.refusal(exchange, applied.name, error)
             return
@@ -168,7 +187,7 @@ class LimitPolicy:
             refund = getattr(earlier.limiter, "refund", None)
             if refund is not None:
                 refund(key, earlier.cost)
-        self._refused.labels(exchange.route.id, applied.name).add()
+        self._refused.labels(exchange.route.id, applied.label).add()
         raise error
 
     def _note_failure(self, exchange: Exchange, applied: AppliedLimiter, error: Exception) -> None:
@@ -237,57 +256,6 @@ def bounded_key(value: str) -> str:
 def _principal(exchange: Exchange) -> str:
     principal = exchange.principal
     return bounded_key(f"{principal.provider}:{principal.subject}") if principal is not None else _client(exchange)
-
-
-class _Teller:
-    """Makes the fields that tell clients about a limit. What no answer changes is made once.
-
-    Args:
-        applied: The limiter.
-    """
-
-    __slots__ = ("_begin", "_kind", "_limit", "_name", "_policy", "_quota", "_window_s")
-
-    def __init__(self, applied: AppliedLimiter) -> None:
-        self._kind = applied.fields
-        self._name = applied.name
-        self._begin = f'"{applied.name}";r='.encode()
-        self._limit = -1
-        self._window_s: float | None = None
-
-    def fields(self, decision: Decision) -> list[tuple[bytes, bytes]]:
-        """Return the fields that go with a decision."""
-        kind = self._kind
-        if kind == "none":
-            return []
-        if decision.limit != self._limit or decision.window_s != self._window_s:
-            self._take_note(decision)
-        remaining, reset_s = decision.remaining, decision.reset_s
-        left = b"%d" % remaining if remaining > 0 else b"0"
-        # What is no number passes no comparison.
-        reset = b"%d" % math.ceil(reset_s) if 0.0 < reset_s < MAX_RESET_S else self._extreme(reset_s)
-        if kind == "both":
-            return [
-                self._quota,
-                (b"x-ratelimit-remaining", left),
-                (b"x-ratelimit-reset", reset),
-                self._policy,
-                (b"ratelimit", b"%b%b;t=%b" % (self._begin, left, reset)),
-            ]
-        if kind == "ratelimit":
-            return [self._policy, (b"ratelimit", b"%b%b;t=%b" % (self._begin, left, reset))]
-        return [self._quota, (b"x-ratelimit-remaining", left), (b"x-ratelimit-reset", reset)]
-
-    @staticmethod
-    def _extreme(reset_s: float) -> bytes:
-        return b"%d" % MAX_RESET_S if reset_s >= MAX_RESET_S else b"0"
-
-    def _take_note(self, decision: Decision) -> None:
-        # draft-ietf-httpapi-ratelimit-headers-10, sections 3 and 4.
-        window = f";w={math.ceil(decision.window_s)}" if decision.window_s else ""
-        self._limit, self._window_s = decision.limit, decision.window_s
-        self._quota = (b"x-ratelimit-limit", b"%d" % decision.limit)
-        self._policy = (b"ratelimit-policy", f'"{self._name}";q={decision.limit}{window}'.encode())
 
 
 if TYPE_CHECKING:

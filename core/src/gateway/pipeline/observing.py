@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import AttemptRecord, Observer, Route, Stage
+    from gateway.messages import Response
 
 __all__ = ["Observers"]
 

@@ -9,9 +9,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
-from gateway.exchange import Response
 from gateway.headers import Headers
 from gateway.interfaces import SHADOW_STATE
+from gateway.messages import Response
 
 if TYPE_CHECKING:
     from gateway.exchange import Exchange, Handler

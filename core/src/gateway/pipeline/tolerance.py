@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Policy, Route
+    from gateway.messages import Response
 
 __all__ = ["tolerate"]
 

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import AliasChoices, BaseModel
 
-from gateway.registrations import (
-    LimitConfig,
-    LimiterRegistration,
-    Registration,
-    RouteSourceConfig,
-    RouteSourceRegistration,
-)
+from gateway.plugin_config import LimitConfig, RouteSourceConfig
+from gateway.registrations import LimiterRegistration, Registration, RouteSourceRegistration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

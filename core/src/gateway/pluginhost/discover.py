@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
@@ -42,7 +44,28 @@ def installed_candidates(points: Iterable[EntryPoint] | None = None) -> list[Can
     Args:
         points: The entry points to take; ``None`` takes those of the group ``gateway`` on ``sys.path``.
     """
-    points = entry_points(group=ENTRY_POINT_GROUP) if points is None else points
+    return _by_name(points) if points is not None else list(_on_search_path(_search_path()))
+
+
+@lru_cache(maxsize=1)
+def _on_search_path(search_path: tuple[tuple[str, int], ...]) -> tuple[Candidate, ...]:
+    """Reading the metadata of everything installed is most of what a reload costs, and it seldom changes."""
+    return tuple(_by_name(entry_points(group=ENTRY_POINT_GROUP)))
+
+
+def _search_path() -> tuple[tuple[str, int], ...]:
+    """Return where distributions are looked for, and when it changed, which ``importlib.metadata`` goes by as well."""
+    return tuple((entry, _changed_ns(entry)) for entry in sys.path)
+
+
+def _changed_ns(entry: str) -> int:
+    try:
+        return os.stat(entry or ".").st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _by_name(points: Iterable[EntryPoint]) -> list[Candidate]:
     return sorted(map(_installed, points), key=lambda found: (found.plugin.name, found.plugin.distribution))
 
 

@@ -9,7 +9,7 @@ from gateway.registrations import ConnectorRegistration
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gateway.exchange import Request
+    from gateway.messages import Request
     from gateway.pluginhost.host import PluginHost
 
 __all__ = ["PseudoMethods"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from gateway.registrations import Config, Registration
+from gateway.plugin_config import Config
+from gateway.registrations import Registration
 from gateway.review.finding import Finding
 from gateway.review.hooks import place_of
 from gateway.review.models import check_model

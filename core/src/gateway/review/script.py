@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.exchange import Exchange, Request, Response
+from gateway.exchange import Exchange
 from gateway.headers import Headers
 from gateway.interfaces import AttemptRecord, Endpoint, Instance, Route
+from gateway.messages import Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

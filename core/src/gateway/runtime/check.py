@@ -17,8 +17,9 @@ from gateway.services.directory import ServiceDirectory
 if TYPE_CHECKING:
     from gateway.config import Configuration
     from gateway.errors import Problem
-    from gateway.exchange import Exchange, Response
+    from gateway.exchange import Exchange
     from gateway.interfaces import AdminRequest
+    from gateway.messages import Response
 
 __all__ = ["check"]
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from gateway.config import Configuration, Configured, ConfiguredRule
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Policy
+    from gateway.messages import Response
     from gateway.metrics import Metrics
     from gateway.runtime.assembly import Assembly
     from gateway.runtime.components import Component
@@ -189,6 +190,8 @@ class RouteCompiler:
                 limiter=component.instance,
                 cost=config.cost,
                 fields=config.headers,
+                told_as=config.name or configured.name,
+                is_shared=config.scope == "gateway",
                 is_optional=configured.on_error == "allow",
                 is_shadow=configured.is_shadow,
             )

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from gateway.config import Configuration, Configured
-    from gateway.exchange import Exchange, Response
+    from gateway.exchange import Exchange
     from gateway.interfaces import AdminRequest, Background, Deadlines, Directory, Outbox, Quota
+    from gateway.messages import Response
     from gateway.metrics import FamilySnapshot
     from gateway.pluginhost import Plugin
     from gateway.runtime.shared_memory import SharedMemory
@@ -53,7 +54,7 @@ class Surroundings:
         folder: What relative paths in the configuration are relative to.
         configuration: The one that components are built for; ``None`` if they are built for none.
         kept: State that outlives reloads, by registration and key.
-        exposed: What components let the control plane see, by plugin and key.
+        exposed: What components let the control plane see, by plugin and key; the last of them is asked.
         speaking: How many components speak to the directory under a name.
     """
 
@@ -70,13 +71,13 @@ class Surroundings:
     folder: Path = field(default_factory=Path.cwd)
     configuration: Configuration | None = None
     kept: dict[tuple[str, str, str], Any] = field(default_factory=dict)
-    exposed: dict[tuple[str, str], Callable[..., object]] = field(default_factory=dict)
+    exposed: dict[tuple[str, str], dict[object, Callable[..., object]]] = field(default_factory=dict)
     speaking: Counter[str] = field(default_factory=Counter)
 
     def exposes(self, plugin: str, key: str, *arguments: object) -> list[object]:
         """Return what components of a plugin expose here: nothing, or one value."""
-        make = self.exposed.get((plugin, key))
-        return [make(*arguments)] if make is not None else []
+        made = list(self.exposed.get((plugin, key), {}).values())
+        return [made[-1](*arguments)] if made else []
 
 
 class Gather(Protocol):
@@ -103,6 +104,7 @@ class ComponentContext:
         self.name = name
         self._obtain = obtain
         self._quotas: list[tuple[str, Mapping[str, object], list[object]]] = []
+        self._connectors: dict[str, object | None] = {}
         self.logger = logging.getLogger(f"gateway.plugins.{plugin.distribution}")
         self.deadlines = surroundings.deadlines
         self.outbox = surroundings.outbox
@@ -113,7 +115,6 @@ class ComponentContext:
         self.metrics = surroundings.metrics
         self._kind = kind
         self._plugin = plugin.name
-        self._exposed: dict[str, Callable[..., object]] = {}
         self._surroundings = surroundings
         self._work: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -136,6 +137,11 @@ class ComponentContext:
         self._quotas.append((limiter, settings, [limit.config for limit in limits]))
         return [quota_of(self._source, limit, self._obtain(limit)) for limit in limits]
 
+    def connector_config(self, name: str) -> object | None:
+        """Return how a connector is configured; ``None`` if it is not on."""
+        found = self._connectors[name] = self._config_of_connector(name)
+        return found
+
     def resolve(self, path: str | Path) -> Path:
         """Return ``path``, relative to the configuration file's folder."""
         return self._surroundings.folder / Path(path).expanduser()
@@ -154,8 +160,7 @@ class ComponentContext:
 
     def expose(self, key: str, make: Callable[..., object]) -> None:
         """Let the control plane see what ``make`` returns."""
-        self._exposed[key] = make
-        self._surroundings.exposed[self._plugin, key] = make
+        self._surroundings.exposed.setdefault((self._plugin, key), {})[self] = make
 
     async def collect(self, key: str, *arguments: object) -> Sequence[object]:
         """Return what the plugin's components expose under ``key``."""
@@ -209,10 +214,19 @@ class ComponentContext:
             del self._surroundings.speaking[self._source]
             self._surroundings.directory.forget_marks(self._source)
 
+    def _config_of_connector(self, name: str) -> object | None:
+        configuration = self._surroundings.configuration
+        connectors = configuration.connectors if configuration is not None else ()
+        return next((configured.config for configured in connectors if configured.name == name), None)
+
     @property
     def is_current(self) -> bool:
-        """Whether its quotas mean the same as when it was built: what the configuration says of limiters lies below."""
+        """Whether what it was told of limiters and connectors is still what the configuration says of them."""
         configuration = self._surroundings.configuration
+        if configuration is not None and any(
+            self._config_of_connector(name) != config for name, config in self._connectors.items()
+        ):
+            return False
         try:
             return configuration is None or all(
                 configs == [limit.config for limit in limits_of(configuration, limiter, settings)]
@@ -239,9 +253,8 @@ class ComponentContext:
         """Cancel the component's work and wait for it."""
         self._is_stopped = True
         await end_tasks(self._tasks)
-        for key, make in self._exposed.items():
-            if self._surroundings.exposed.get((self._plugin, key)) is make:
-                del self._surroundings.exposed[self._plugin, key]
+        for each in self._surroundings.exposed.values():
+            each.pop(self, None)
 
 
 if TYPE_CHECKING:

@@ -4,90 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gateway.admin import AdminEndpoint, AdminSurface, ControlView
 from gateway.config import add_rules
 from gateway.errors import ConfigurationError, ErrorType, GatewayError, Problem
-from gateway.interfaces import Endpoint
 from gateway.metrics import Metrics, merge_metrics
 from gateway.runtime.components import ComponentStore
 from gateway.runtime.context import Surroundings
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.outbox import Outbox
 from gateway.runtime.route_sources import RouteSources
-from gateway.runtime.supervision import Supervisor, end_tasks
+from gateway.runtime.supervision import Supervisor
+from gateway.runtime.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from gateway.config import Configuration, Configured, SourcedRules
-    from gateway.exchange import Exchange, Response
-    from gateway.interfaces import AdminRequest, DiscoveryProvider, HealthChecker, RouteSource
+    from gateway.exchange import Exchange
+    from gateway.interfaces import AdminRequest
+    from gateway.messages import Response
     from gateway.metrics import FamilySnapshot
     from gateway.runtime.components import Component
-    from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
-    from gateway.runtime.route_sources import SourceWatch
+    from gateway.runtime.plane import Plane
     from gateway.runtime.shared_memory import SharedMemory
-    from gateway.runtime.supervision import WorkReport
-    from gateway.services.directory import ServiceDirectory
 
-__all__ = ["ControlPlane", "Plane", "build_control"]
+__all__ = ["ControlPlane", "build_control", "log_warnings"]
 
 logger = logging.getLogger("gateway.runtime")
 
-FIRST_SNAPSHOT_TIMEOUT_S = 3.0
-"""How long a configuration waits for the first word of its discovery; what is slower is served as soon as it speaks."""
 SETTLE_TIMEOUT_S = 15.0
 """How long a reload may still take when the gateway is told to stop."""
-
-
-class Plane(Protocol):
-    """What serves: the data plane of this process, or all workers.
-
-    Attributes:
-        directory: The services it serves.
-    """
-
-    directory: ServiceDirectory
-
-    async def prepare(self, configuration: Configuration) -> None:
-        """Build and enter ``configuration`` beside what serves now; ``commit`` or ``discard`` follows.
-
-        Raises:
-            ConfigurationError: If it cannot be served; nothing has changed then.
-        """
-
-    async def commit(self) -> None:
-        """Serve what was prepared from now on."""
-
-    async def discard(self) -> None:
-        """Forget what was prepared."""
-
-    def addresses(self) -> list[Address]:
-        """Return the addresses that are served, with the ports that the system chose."""
-
-    def work(self) -> Sequence[WorkReport]:
-        """Return how the background work of its components is doing."""
-
-    async def workers(self) -> Sequence[dict[str, object]]:
-        """Return how the workers are doing; empty if there are none."""
-
-    async def metrics(self) -> Sequence[Sequence[FamilySnapshot]]:
-        """Return what its processes measure, one after the other."""
-
-    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
-        """Return what components of a plugin expose, one value for each process that has one."""
-
-    async def shared_memory(self, plugin: str, key: str, size_bytes: int) -> SharedMemory:
-        """Return the shared memory of a plugin."""
-
-    async def stop(self, timeout_s: float) -> None:
-        """Accept no more, finish what is under way, and end; what takes longer than ``timeout_s`` is cut."""
-
-    def hurry(self) -> None:
-        """Cut what is under way: whoever stops the gateway does not want to wait."""
 
 
 class ControlPlane:
@@ -130,9 +79,7 @@ class ControlPlane:
         )
         self._store = ComponentStore(self._surroundings)
         self._sources = RouteSources(self._take_over_rules, self._metrics)
-        self._watches: dict[Component, _Watch] = {}
-        self._source_watches: dict[tuple[Component, Component | None], SourceWatch] = {}
-        self._numbers = 0
+        self._watches = Watches(self.supervisor, plane.directory, self._sources)
         self._held: list[Component] = []
         self._admin: AdminSurface | None = None
         self._changing = asyncio.Lock()
@@ -258,14 +205,14 @@ class ControlPlane:
     async def stop(self) -> None:
         """End discovery, health checks and admin endpoints."""
         await self.supervisor.stop()
-        # What was found stays in the directory: nobody is left to be told that it is gone.
-        self._watches.clear()
+        self._watches.forget()
         held, self._held = self._held, []
         await self._release_all(held)
         self._deadlines.stop()
 
     async def _apply(self, configuration: Configuration) -> None:
         self._surroundings.folder = configuration.folder
+        self._surroundings.configuration = configuration
         # In a thread: meanwhile the event loop serves.
         held = await asyncio.to_thread(build_control, configuration, self._store)
         for component in held:
@@ -274,17 +221,15 @@ class ControlPlane:
             admin = self._admin_surface(configuration, held)
             for component in held:
                 await component.enter()
-            await self._watch(held)
-            sources = self._sources_of(held)
+            await self._watches.start(held)
+            sources = self._watches.sources_of(held)
             collected = self._sources.collect(sources)
             merged = await self._prepare(configuration, collected)
         except BaseException:
             await self._release_all(held)
             raise
         # From here on there is no way back. Instances come first: a new route must not meet an empty service.
-        for component in held:
-            if (watch := self._watches.get(component)) is not None:
-                watch.go_live(self.supervisor)
+        self._watches.go_live(held)
         before, self._held = self._held, [*self._held, *held]
         await self._directory.settled()
         await self._plane.commit()
@@ -310,59 +255,9 @@ class ControlPlane:
 
     async def _release_all(self, components: Sequence[Component]) -> None:
         for component in reversed(components):
-            for pair, source in list(self._source_watches.items()):
-                if component in pair and component.uses == 1:
-                    del self._source_watches[pair]
-                    await source.end()
-            watch = self._watches.get(component)
-            if watch is not None and component.uses == 1:
-                del self._watches[component]
-                await watch.end()
+            if component.uses == 1:
+                await self._watches.end(component)
             await self._store.release(component)
-
-    async def _watch(self, components: Sequence[Component]) -> None:
-        """Start discovery that is new, and wait for its first snapshots."""
-        fresh = []
-        for component in components:
-            kind = component.configured.registration.kind
-            if component in self._watches or kind in ("admin route", "route source"):
-                continue
-            self._numbers += 1
-            watch = _Watch(f"{component.configured.name}#{self._numbers}", component, self._directory)
-            self._watches[component] = watch
-            if kind == "discovery provider":
-                watch.start(self.supervisor)
-                fresh.append(watch)
-        sources = self._watch_sources(components)
-        try:
-            async with asyncio.timeout(FIRST_SNAPSHOT_TIMEOUT_S):
-                for has_published in [each.has_published for each in fresh] + [each.has_published for each in sources]:
-                    await has_published.wait()
-        except TimeoutError:
-            for watch in fresh:
-                if not watch.has_published.is_set():
-                    logger.warning(
-                        "%s has not found anything yet; its services have no instances", watch.component.name
-                    )
-            for source in sources:
-                if not source.has_published.is_set():
-                    logger.warning("route source %r has not said anything yet", source.name)
-
-    def _watch_sources(self, components: Sequence[Component]) -> list[SourceWatch]:
-        """Start the route sources that are new."""
-        fresh = []
-        for component, provider in _source_pairs(components):
-            if (component, provider) not in self._source_watches:
-                instance = component.instance
-                source: RouteSource = instance if provider is None else instance.over(provider.instance)
-                watch = self._sources.watch(component.configured, source)
-                self._source_watches[component, provider] = watch
-                watch.start(self.supervisor)
-                fresh.append(watch)
-        return fresh
-
-    def _sources_of(self, components: Sequence[Component]) -> list[SourceWatch]:
-        return [self._source_watches[pair] for pair in _source_pairs(components)]
 
     def _admin_surface(self, configuration: Configuration, components: Sequence[Component]) -> AdminSurface:
         token = configuration.gateway.admin.token
@@ -422,20 +317,6 @@ def _is_public(configured: Configured) -> bool:
     return bool(is_public(configured.config) if callable(is_public) else is_public)
 
 
-def _source_pairs(components: Sequence[Component]) -> list[tuple[Component, Component | None]]:
-    """Return the route sources among components, each with the discovery provider that it works with."""
-    providers = {
-        component.configured.name: component
-        for component in components
-        if component.configured.registration.kind == "discovery provider"
-    }
-    return [
-        (component, providers[over] if (over := component.configured.registration.over) is not None else None)
-        for component in components
-        if component.configured.registration.kind == "route source"
-    ]
-
-
 def log_warnings(configuration: Configuration, known: Sequence[Problem] = ()) -> None:
     """Log what is odd about a configuration but does no harm.
 
@@ -447,75 +328,6 @@ def log_warnings(configuration: Configuration, known: Sequence[Problem] = ()) ->
     for warning in map(str, configuration.warnings):
         if warning not in logged:
             logger.warning("%s", warning)
-
-
-class _Watch:
-    """A discovery provider or health checker at work.
-
-    Until it goes live, what a provider publishes is held back: a configuration that fails must not change anything. A
-    checker, which changes what it finds, is not started before.
-
-    Args:
-        key: What the directory knows the provider as; two configurations of one provider have two.
-        component: The provider or checker.
-        directory: The services.
-
-    Attributes:
-        component: As given.
-        has_published: Set with the first snapshot.
-    """
-
-    def __init__(self, key: str, component: Component, directory: ServiceDirectory) -> None:
-        self.component = component
-        self.has_published = asyncio.Event()
-        self._key = key
-        self._directory = directory
-        self._snapshot: Mapping[str, Sequence[Endpoint]] = {}
-        self._is_live = False
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self, supervisor: Supervisor) -> None:
-        """Begin to watch."""
-        self._task = supervisor.start(self.component.name, self._work)
-
-    def go_live(self, supervisor: Supervisor) -> None:
-        """Let what was published so far, and whatever follows, into the directory."""
-        if not self._is_live:
-            self._is_live = True
-            self._directory.publish(self._key, self._snapshot)
-        if self._task is None:
-            self.start(supervisor)
-
-    async def end(self) -> None:
-        """Stop watching, and forget what was published."""
-        if self._task is not None:
-            await end_tasks([self._task])
-        if self._is_live:
-            self._is_live = False
-            self._directory.withdraw(self._key)
-
-    async def _work(self) -> None:
-        if self.component.configured.registration.kind == "health checker":
-            checker: HealthChecker = self.component.instance
-            await checker.monitor(self.component.directory)
-        else:
-            provider: DiscoveryProvider = self.component.instance
-            await provider.watch(self._publish)
-
-    def _publish(self, snapshot: Mapping[str, Sequence[Endpoint]]) -> None:
-        # A copy: the provider may go on to change what it has.
-        self._snapshot = {name: _checked(name, endpoints) for name, endpoints in snapshot.items()}
-        self.has_published.set()
-        if self._is_live:
-            self._directory.publish(self._key, self._snapshot)
-
-
-def _checked(service: str, published: Sequence[object]) -> tuple[Endpoint, ...]:
-    endpoints = tuple(endpoint for endpoint in published if isinstance(endpoint, Endpoint))
-    if len(endpoints) < len(published):
-        msg = f"service {service!r}: {published!r} was published; publish gateway.Endpoint objects"
-        raise TypeError(msg)
-    return endpoints
 
 
 def _serves_nothing(exchange: Exchange) -> None:

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.exchange import Exchange, Request, Response
+from gateway.exchange import Exchange
+from gateway.messages import Request, Response
 from gateway.metrics import Metrics
 from gateway.pipeline.explaining import Explanation
 from gateway.runtime.components import ComponentStore

@@ -38,7 +38,10 @@ def limits_of(configuration: Configuration, limiter: str, settings: Mapping[str,
         installed = ", ".join(sorted(offer.name for offer in configuration.host.of_kind("limiter"))) or "none"
         msg = f"no installed plugin provides the limiter {limiter!r}; there is: {installed}"
         raise ValueError(msg)  # noqa: TRY004 - it is the name that is wrong
-    merged = _merged(_block_of(configuration.data, registration.path or f"plugins.{limiter}"), settings)
+    block = _block_of(configuration.data, registration.path or f"plugins.{limiter}")
+    # Limits that the block itself makes are for requests, and no part of what is charged here.
+    base = {key: value for key, value in block.items() if key not in registration.sufficient_keys}
+    merged = _merged(base, settings)
     try:
         config = registration.config.model_validate(merged)
     except ValidationError as error:

@@ -14,7 +14,7 @@ from gateway.errors import ConfigurationError
 from gateway.logs import configure_logging
 from gateway.runtime.control import ControlPlane, log_warnings
 from gateway.runtime.dataplane import DataPlane
-from gateway.runtime.loop import calm_garbage_collector, new_event_loop
+from gateway.runtime.loop import calm_garbage_collector, new_event_loop, shorten_turns_of_threads
 from gateway.runtime.options import RunOptions
 from gateway.runtime.reload import watch_files
 from gateway.runtime.watchdog import LoopWatchdog
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config import Configuration
-    from gateway.exchange import Response
     from gateway.interfaces import AdminRequest
-    from gateway.runtime.control import Plane
+    from gateway.messages import Response
     from gateway.runtime.listeners import Address
+    from gateway.runtime.plane import Plane
 
 __all__ = ["RunOptions", "run"]
 
@@ -68,6 +68,7 @@ async def _run(options: RunOptions, configuration: Configuration, count: int, st
         if watchdog is not None:
             watchdog.start()
             calm_garbage_collector()
+            shorten_turns_of_threads()
         _announce(configuration, plane.addresses(), time.monotonic() - started_s)
         await _serve(options, control, signals)
         timeout_s = control.configuration.gateway.shutdown_timeout

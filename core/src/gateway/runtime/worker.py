@@ -15,12 +15,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.exchange import Response
 from gateway.headers import Headers
 from gateway.logs import LogHandler, configure_logging
+from gateway.messages import Response
 from gateway.runtime.channel import Channel, ChannelClosed
 from gateway.runtime.dataplane import DataPlane
-from gateway.runtime.loop import calm_garbage_collector, new_event_loop
+from gateway.runtime.loop import calm_garbage_collector, new_event_loop, shorten_turns_of_threads
 from gateway.runtime.watchdog import LoopWatchdog
 from gateway.services import Change, Published, ServiceDirectory, worker_source
 
@@ -120,6 +120,7 @@ class Worker:
         if not self._is_serving:
             self._is_serving = True
             calm_garbage_collector()
+            shorten_turns_of_threads()
         return self._plane.wanted()
 
     async def _take_change(self, service: str, piece: Change) -> None:

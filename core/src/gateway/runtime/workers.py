@@ -6,9 +6,6 @@ import asyncio
 import dataclasses
 import logging
 import os
-import socket
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +15,21 @@ from gateway.runtime.channel import CALL_TIMEOUT_S, Channel, ChannelClosed, Hand
 from gateway.runtime.listeners import bind
 from gateway.runtime.shared_memory import MemoryStore, SharedMemory
 from gateway.runtime.supervision import FIRST_DELAY_S, LONGEST_DELAY_S, end_tasks
+from gateway.runtime.worker_slot import WorkerSlot
 from gateway.services.directory import ServiceDirectory, worker_source
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from gateway.config import Configuration
-    from gateway.exchange import Response
     from gateway.interfaces import AdminRequest, Endpoint, Instance, Mark
+    from gateway.messages import Response
     from gateway.metrics import FamilySnapshot
     from gateway.runtime.listeners import Address
     from gateway.runtime.options import RunOptions
     from gateway.runtime.supervision import WorkReport
     from gateway.runtime.worker import AdminAnswer, Services
-    from gateway.services.directory import Service
+    from gateway.services.service import Service
 
     AnswerAdmin = Callable[[AdminRequest, str | None], Awaitable[Response]]
 
@@ -41,7 +39,6 @@ logger = logging.getLogger("gateway.runtime")
 
 STEADY_AFTER_S = 30.0
 """A worker that lived so long is replaced at once when it dies, whatever became of those before it."""
-KILL_AFTER_S = 5.0
 REPORT_TIMEOUT_S = 1.0
 MOST_ENDPOINTS = 1000
 """How many endpoints a worker is told of in one message, which it takes in without a pause."""
@@ -55,31 +52,8 @@ def worker_count(wanted: int | str) -> int:
     return int(wanted)
 
 
-class _Slot:
-    """The place of one worker. Its listening sockets outlive it: what the kernel keeps for it is served by the next."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.sockets: dict[Address, socket.socket] = {}
-        self.wanted: set[Address] = set()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.channel: Channel | None = None
-        self.delay_s = 0.0
-        self.started_s = 0.0
-        self.restarts = 0
-        self.is_new = False
-        self.is_being_replaced = False
-        self.work: Sequence[WorkReport] = ()
-        self.metrics: Sequence[FamilySnapshot] = ()
-
-    def close_sockets(self, *, but: set[Address] | frozenset[Address] = frozenset()) -> None:
-        """Close the listening sockets that nobody serves any more."""
-        for address in self.sockets.keys() - but:
-            self.sockets.pop(address).close()
-
-
 class WorkerPool:
-    """All workers. Implements ``gateway.runtime.control.Plane``.
+    """All workers. Implements ``gateway.runtime.plane.Plane``.
 
     A configuration goes to all of them in two steps. From the first to the second nothing else changes: a worker that
     dies meanwhile is replaced afterwards, so that it gets what the others have.
@@ -95,9 +69,11 @@ class WorkerPool:
 
     def __init__(self, options: RunOptions, count: int, answer_admin: AnswerAdmin) -> None:
         self.directory = ServiceDirectory(self._service_changed)
+        self._is_telling = False
+        self._newly_marked: list[tuple[Service, Instance]] = []
         self._options = options
         self._answer_admin = answer_admin
-        self._slots = [_Slot(number) for number in range(1, count + 1)]
+        self._slots = [WorkerSlot(number) for number in range(1, count + 1)]
         self._changing = asyncio.Lock()
         self._candidate: RunOptions | None = None
         self._current: RunOptions | None = None
@@ -107,7 +83,7 @@ class WorkerPool:
         self._memories = MemoryStore()
         self._counted_before: Sequence[FamilySnapshot] = ()
 
-    # gateway.runtime.control.Plane
+    # gateway.runtime.plane.Plane
 
     async def prepare(self, configuration: Configuration) -> None:
         """Have every worker build and enter the configuration; ``commit`` or ``discard`` follows.
@@ -133,7 +109,7 @@ class WorkerPool:
             await asyncio.gather(*(self._commit(slot) for slot in self._slots))
         finally:
             self._changing.release()
-        self._addresses = list(dict.fromkeys(address for slot in self._slots for address in _bound(slot)))
+        self._addresses = list(dict.fromkeys(address for slot in self._slots for address in slot.bound()))
 
     async def discard(self) -> None:
         """Have every worker forget what was prepared."""
@@ -185,8 +161,7 @@ class WorkerPool:
             slot.close_sockets()
             if slot.channel is not None:
                 slot.channel.tell("drain", timeout_s)
-        deadline_s = time.monotonic() + timeout_s + KILL_AFTER_S
-        await asyncio.gather(*(_ended(slot.process, deadline_s) for slot in self._slots if slot.process is not None))
+        await asyncio.gather(*(slot.end(timeout_s) for slot in self._slots))
         for slot in self._slots:
             if slot.channel is not None:
                 slot.channel.close()
@@ -200,28 +175,13 @@ class WorkerPool:
 
     # One worker.
 
-    async def _start(self, slot: _Slot) -> None:
-        await self._bury(slot)
+    async def _start(self, slot: WorkerSlot) -> None:
+        await slot.bury()
         self._spawn(slot)
 
-    def _spawn(self, slot: _Slot) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            try:
-                slot.process = subprocess.Popen(  # noqa: S603 - this interpreter and this module
-                    [sys.executable, "-m", "gateway.runtime.worker", str(theirs.fileno()), str(slot.number)],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    # The terminal's Ctrl-C is for the control plane, which then drains the workers.
-                    start_new_session=True,
-                )
-            except OSError:
-                ours.close()
-                raise
-        slot.started_s = time.monotonic()
+    def _spawn(self, slot: WorkerSlot) -> None:
+        ours = slot.spawn()
         slot.restarts += self._current is not None
-        slot.is_new = True
-        slot.work = ()
         # What its predecessor counted since it was last asked is lost.
         self._counted_before = merge_metrics([self._counted_before, lasting(slot.metrics)])
         slot.metrics = ()
@@ -235,7 +195,7 @@ class WorkerPool:
         }
         channel = slot.channel = Channel(ours, handlers, lambda: self._lost(slot, channel))
 
-    async def _prepare(self, slot: _Slot, options: RunOptions) -> None:
+    async def _prepare(self, slot: WorkerSlot, options: RunOptions) -> None:
         """Have a worker prepare, started first if there is none; if it dies, another one is given the same."""
         if slot.channel is not None:
             try:
@@ -248,13 +208,13 @@ class WorkerPool:
             await self._start(slot)
         await self._call(slot, "prepare", options, self._services_for(slot))
 
-    def _services_for(self, slot: _Slot) -> Services:
+    def _services_for(self, slot: WorkerSlot) -> Services:
         """Return the services as a new worker needs them; one that serves has been told of every change."""
         if not slot.is_new:
             return {}
         return {name: self.directory.service(name).published() for name in self.directory.services()}
 
-    async def _commit(self, slot: _Slot) -> None:
+    async def _commit(self, slot: WorkerSlot) -> None:
         try:
             await self._serve(slot)
         except (ChannelClosed, TimeoutError) as error:
@@ -263,7 +223,7 @@ class WorkerPool:
             if slot.channel is not None:
                 slot.channel.close()
 
-    async def _serve(self, slot: _Slot) -> None:
+    async def _serve(self, slot: WorkerSlot) -> None:
         """Have a worker serve what it prepared."""
         slot.wanted = set(await self._call(slot, "commit"))
         slot.close_sockets(but=slot.wanted)
@@ -271,12 +231,12 @@ class WorkerPool:
         if is_new and slot.restarts:
             logger.info("worker %d was replaced and serves", slot.number)
 
-    async def _call(self, slot: _Slot, name: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:  # noqa: ANN401 - as the handler says
+    async def _call(self, slot: WorkerSlot, name: str, *arguments: object, timeout_s: float = CALL_TIMEOUT_S) -> Any:  # noqa: ANN401 - as the handler says
         if slot.channel is None:
             raise ChannelClosed(f"worker {slot.number} is gone")
         return await slot.channel.call(name, *arguments, timeout_s=timeout_s)
 
-    def _lost(self, slot: _Slot, channel: Channel) -> None:
+    def _lost(self, slot: WorkerSlot, channel: Channel) -> None:
         if slot.channel is channel:
             slot.channel = None
             # Nobody is left to take back what it said.
@@ -287,11 +247,11 @@ class WorkerPool:
             self._replacing.add(task)
             task.add_done_callback(self._replacing.discard)
 
-    async def _replace(self, slot: _Slot) -> None:
+    async def _replace(self, slot: WorkerSlot) -> None:
         """Start a worker again until it serves; not before the very first configuration is served by any."""
         try:
             if slot.channel is None:
-                await self._bury(slot)
+                await slot.bury()
             while slot.channel is None and self._current is not None:
                 if time.monotonic() - slot.started_s > STEADY_AFTER_S:
                     slot.delay_s = 0.0
@@ -304,14 +264,7 @@ class WorkerPool:
         finally:
             slot.is_being_replaced = False
 
-    async def _bury(self, slot: _Slot) -> None:
-        """Wait for the end of a process whose channel is closed, and say how it came to it."""
-        process, slot.process = slot.process, None
-        if process is not None:
-            await _ended(process, time.monotonic() + KILL_AFTER_S)
-            logger.error("worker %d (pid %d) died (%s)", slot.number, process.pid, _exit_of(process))
-
-    async def _start_again(self, slot: _Slot, options: RunOptions) -> None:
+    async def _start_again(self, slot: WorkerSlot, options: RunOptions) -> None:
         try:
             await self._prepare(slot, options)
             await self._serve(slot)
@@ -320,7 +273,7 @@ class WorkerPool:
             if slot.channel is not None:
                 slot.channel.close()
 
-    async def _report(self, slot: _Slot) -> dict[str, object]:
+    async def _report(self, slot: WorkerSlot) -> dict[str, object]:
         report: dict[str, object] = {
             "worker": slot.number,
             "pid": slot.process.pid if slot.process is not None else None,
@@ -332,12 +285,12 @@ class WorkerPool:
             report.update(answer if answer is not None else {"serving": False})
         return report
 
-    async def _take_metrics(self, slot: _Slot) -> None:
+    async def _take_metrics(self, slot: WorkerSlot) -> None:
         answer = await self._ask(slot, "metrics")
         if answer is not None:
             slot.metrics = answer
 
-    async def _ask(self, slot: _Slot, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the handler says
+    async def _ask(self, slot: WorkerSlot, name: str, *arguments: object) -> Any:  # noqa: ANN401 - as the handler says
         """Ask a worker something that can do without an answer: ``None`` if there is none."""
         try:
             return await self._call(slot, name, *arguments, timeout_s=REPORT_TIMEOUT_S)
@@ -353,7 +306,7 @@ class WorkerPool:
     async def _memory(self, plugin: str, key: str, size_bytes: int) -> Handed:
         return Handed(self._memories.file(plugin, key, size_bytes))
 
-    async def _socket(self, slot: _Slot, address: Address, backlog: int) -> Handed:
+    async def _socket(self, slot: WorkerSlot, address: Address, backlog: int) -> Handed:
         listening = slot.sockets.get(address)
         if listening is None:
             shared = next((each.sockets[address] for each in self._slots if address in each.sockets), None)
@@ -375,28 +328,47 @@ class WorkerPool:
         return response.status, response.headers.pairs, body
 
     async def _mark(
-        self, slot: _Slot, service: str, endpoint: Endpoint, source: str, mark: Mark | None, reason: str
+        self, slot: WorkerSlot, service: str, endpoint: Endpoint, source: str, mark: Mark | None, reason: str
     ) -> None:
         instance = self.directory.service(service).instance(endpoint)
         if instance is not None:
             self.directory.put_mark(worker_source(slot.number, source), instance, mark, reason)
 
-    async def _forget_marks(self, slot: _Slot, source: str) -> None:
+    async def _forget_marks(self, slot: WorkerSlot, source: str) -> None:
         self.directory.forget_marks(worker_source(slot.number, source))
 
-    async def _take_work(self, slot: _Slot, reports: Sequence[WorkReport]) -> None:
+    async def _take_work(self, slot: WorkerSlot, reports: Sequence[WorkReport]) -> None:
         slot.work = reports
 
-    def _service_changed(self, service: Service, instance: Instance | None) -> None:
+    def _service_changed(self, service: Service, instance: Instance | None) -> Iterator[None] | None:
+        if instance is None:
+            return self._tell_change(service)
+        self._newly_marked.append((service, instance))
+        if not self._is_telling:
+            self._tell_marks()
+        return None
+
+    def _tell_change(self, service: Service) -> Iterator[None]:
+        """Tell the workers how the endpoints changed, in steps: it may be thousands of them."""
+        self._is_telling = True
+        try:
+            for piece in service.changes(MOST_ENDPOINTS):
+                self._tell_all("change", service.name, piece)
+                yield
+        finally:
+            self._is_telling = False
+        self._tell_marks()
+
+    def _tell_marks(self) -> None:
+        """Tell the workers what is said against instances; not before the change that brings them is told."""
+        for service, instance in self._newly_marked:
+            self._tell_all("marks", service.name, instance.endpoint, dict(service.marks(instance)))
+        self._newly_marked.clear()
+
+    def _tell_all(self, name: str, *arguments: object) -> None:
         for slot in self._slots:
-            if slot.channel is None:
-                continue
-            if instance is None:
-                # Not the whole service, which may have thousands of instances, and not too many of these at once.
-                for piece in service.change().pieces(MOST_ENDPOINTS):
-                    slot.channel.tell("change", service.name, piece)
-            else:
-                slot.channel.tell("marks", service.name, instance.endpoint, dict(service.marks(instance)))
+            if slot.channel is not None:
+                slot.channel.tell(name, *arguments)
 
 
 def _raise_first(failures: Sequence[BaseException]) -> None:
@@ -407,22 +379,3 @@ def _raise_first(failures: Sequence[BaseException]) -> None:
     for failure in failures:
         message = f"a worker could not be started: {failure!r}; its output above says why"
         raise ConfigurationError([Problem(message)]) from failure
-
-
-def _bound(slot: _Slot) -> list[Address]:
-    return [listening.getsockname()[:2] for listening in slot.sockets.values()]
-
-
-async def _ended(process: subprocess.Popen[bytes], deadline_s: float) -> None:
-    """Wait until ``process`` ended; at the deadline it is killed."""
-    while process.poll() is None and time.monotonic() < deadline_s:  # noqa: ASYNC110 - a process sets no event
-        await asyncio.sleep(0.02)
-    if process.poll() is None:
-        logger.warning("worker with pid %d does not stop and is killed", process.pid)
-        process.kill()
-        await asyncio.to_thread(process.wait)
-
-
-def _exit_of(process: subprocess.Popen[bytes]) -> str:
-    code = process.returncode
-    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

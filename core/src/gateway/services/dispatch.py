@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
-    from gateway.exchange import Exchange, Handler, Response
+    from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Balancer, Connector, Instance, Tunnel
+    from gateway.messages import Response
     from gateway.pipeline import Observers
-    from gateway.services.directory import Service
+    from gateway.services.service import Service
 
     Open = Callable[[Instance, Exchange], Coroutine[Any, Any, Response]]
 

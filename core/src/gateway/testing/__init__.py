@@ -23,16 +23,21 @@ from __future__ import annotations
 from gateway.testing.client import Answer, AnswerStream, Client
 from gateway.testing.clock import ManualClock
 from gateway.testing.contracts import (
+    AdapterContract,
+    AdminRouteContract,
     AuthenticatorContract,
     BalancerContract,
+    CommandContract,
     ComponentContract,
     ConnectorContract,
     DiscoveryContract,
     HealthCheckerContract,
+    HttpAdapterContract,
     HttpConnectorContract,
     LimiterContract,
     ObserverContract,
     PolicyContract,
+    RouteSourceContract,
 )
 from gateway.testing.fixtures import (
     anyio_backend,
@@ -85,14 +90,19 @@ __all__ = [
     "Workbench",
     "run_policy",
     # What each extension point promises, as tests to inherit.
+    "AdapterContract",
+    "AdminRouteContract",
     "AuthenticatorContract",
     "BalancerContract",
+    "CommandContract",
     "ComponentContract",
     "ConnectorContract",
     "DiscoveryContract",
     "HealthCheckerContract",
+    "HttpAdapterContract",
     "HttpConnectorContract",
     "LimiterContract",
     "ObserverContract",
     "PolicyContract",
+    "RouteSourceContract",
 ]

@@ -15,8 +15,9 @@ from weakref import WeakValueDictionary
 
 from gateway.body import Body
 from gateway.errors import ErrorType, GatewayError
-from gateway.exchange import Exchange, Request, Response
+from gateway.exchange import Exchange
 from gateway.headers import Headers
+from gateway.messages import Request, Response
 from gateway.testing.client import PATIENCE_S, Answer
 from gateway.testing.contracts.bodies import Sink
 from gateway.testing.upstream import Received, Reply

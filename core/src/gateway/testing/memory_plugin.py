@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from gateway.hookspecs import hookimpl
-from gateway.registrations import AdapterRegistration, Config, ConnectorRegistration, NoConfig
+from gateway.plugin_config import Config, NoConfig
+from gateway.registrations import AdapterRegistration, ConnectorRegistration
 from gateway.testing.memory import MemoryClient, MemoryConnector
 
 if TYPE_CHECKING:

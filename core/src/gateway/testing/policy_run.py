@@ -7,8 +7,9 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from gateway.body import Body
-from gateway.exchange import Exchange, Request, Response
+from gateway.exchange import Exchange
 from gateway.interfaces import Endpoint, Instance, Route, Stage
+from gateway.messages import Request, Response
 from gateway.pipeline import Containment, Observers, PlacedPolicy, RouteComponents, compile_route
 from gateway.registrations import PolicyRegistration
 from gateway.testing.client import PATIENCE_S

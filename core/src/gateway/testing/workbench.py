@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from gateway.config import Configured
@@ -17,14 +18,14 @@ from gateway.runtime.supervision import Supervisor
 from gateway.services import ServiceDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from gateway.errors import GatewayError
     from gateway.exchange import Exchange
     from gateway.interfaces import Directory
-    from gateway.metrics import Metrics
+    from gateway.metrics import FamilySnapshot, Metrics
     from gateway.registrations import Registration
     from gateway.runtime.components import Component
 
@@ -32,6 +33,9 @@ __all__ = ["Workbench"]
 
 _RESTART_S = 0.02
 """How long crashed background work waits at most; a gateway waits up to half a minute, a test need not."""
+
+_CONTROL_KINDS = frozenset({"admin route", "discovery provider", "health checker", "route source"})
+"""The components of the control plane, which may ask what all workers have."""
 
 
 class Workbench:
@@ -41,15 +45,21 @@ class Workbench:
 
     Args:
         folder: What relative paths in a configuration are relative to; ``None`` is the working folder.
+        plugin: The plugin that everything on the bench belongs to, so that its components see what they expose to each
+            other; empty takes each as a plugin of its own.
 
     Attributes:
+        serve: Takes the exchanges that adapters begin; a test sets it.
+        refuse: Takes what adapters refuse, likewise.
         directory: The services, which a test may publish to.
         metrics: What the components measure.
         supervisor: Runs background work, and starts it again at once if it crashes.
         complaints: What the gateway would have logged about the components' lives, warnings and errors.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, *, plugin: str = "") -> None:
+        self.serve: Callable[[Exchange], None] = _serve_nothing
+        self.refuse: Callable[[Exchange, GatewayError], None] = _refuse_nothing
         self.directory = ServiceDirectory()
         self.supervisor = Supervisor(sleep=lambda delay_s: asyncio.sleep(min(delay_s, _RESTART_S)))
         self.complaints: list[str] = []
@@ -59,12 +69,14 @@ class Workbench:
             deadlines=self._deadlines,
             outbox=Outbox(),
             supervisor=self.supervisor,
-            serve=_serve_nothing,
-            refuse=_refuse_nothing,
+            serve=self._serve,
+            refuse=self._refuse,
         )
         if folder is not None:
             self._surroundings.folder = folder
+        self._plugin = plugin
         self._store = ComponentStore(self._surroundings)
+        self._control_store = ComponentStore(replace(self._surroundings, gather=_OnlyThis(self._surroundings)))
         self._entered: list[Component] = []
         self._listener = _Listener(self.complaints.append)
 
@@ -98,13 +110,20 @@ class Workbench:
         while self._entered:
             await self._entered.pop().exit()
 
+    def _serve(self, exchange: Exchange) -> None:
+        self.serve(exchange)  # as it is by then
+
+    def _refuse(self, exchange: Exchange, error: GatewayError) -> None:
+        self.refuse(exchange, error)
+
     async def _component(self, registration: Registration, block: Mapping[str, Any] | None) -> Component:
         config: Any = registration.config.model_validate(dict(block or {}))
         if isinstance(registration, LimiterRegistration):
             (config,) = registration.limits_of(config)
-        plugin = Plugin(name=registration.name, distribution=f"gateway-{registration.name}")
+        plugin = Plugin(name=self._plugin or registration.name, distribution=f"gateway-{registration.name}")
         configured = Configured(plugin=plugin, registration=registration, config=config, where="test")
-        return await asyncio.to_thread(self._store.build, configured)
+        store = self._control_store if registration.kind in _CONTROL_KINDS else self._store
+        return await asyncio.to_thread(store.build, configured)
 
     async def __aenter__(self) -> Self:
         logging.getLogger("gateway.runtime").addHandler(self._listener)
@@ -122,6 +141,19 @@ class Workbench:
             logging.getLogger("gateway.runtime").removeHandler(self._listener)
 
 
+class _OnlyThis:
+    """What is known of a gateway that is one process. Implements ``gateway.runtime.context.Gather``."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+
+    async def metrics(self) -> Sequence[FamilySnapshot]:
+        return self._surroundings.metrics.snapshot()
+
+    async def exposed(self, plugin: str, key: str, *arguments: object) -> Sequence[object]:
+        return self._surroundings.exposes(plugin, key, *arguments)
+
+
 class _Listener(logging.Handler):
     """Hands on what is logged, warnings and errors."""
 
@@ -134,7 +166,7 @@ class _Listener(logging.Handler):
 
 
 def _serve_nothing(exchange: Exchange) -> None:
-    raise NotImplementedError("a workbench serves nothing; an adapter's tests use gateway_factory")
+    raise NotImplementedError("nobody serves on this workbench; set its serve and refuse, or use gateway_factory")
 
 
 def _refuse_nothing(exchange: Exchange, error: GatewayError) -> None:

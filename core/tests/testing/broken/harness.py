@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import dataclasses
+import importlib
 import inspect
+import shutil
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.registrations import Registration
+from gateway.registrations import CommandRegistration, Registration
+from gateway.scaffold import write_plugin
 
 if TYPE_CHECKING:
-    from gateway.testing import ComponentContract
+    from gateway.testing import CommandContract, ComponentContract
 
-__all__ = ["breach"]
+__all__ = ["breach", "written"]
 
 
-def breach(contract: type[ComponentContract], component: Any, check: str) -> str:
+def written(kind: str, name: str, module: str) -> Any:
+    """Return a module of what ``gateway new-plugin`` writes: an implementation that keeps its contract.
+
+    Args:
+        kind: The kind of plugin.
+        name: What the plugin is called.
+        module: Which module, without the package.
+    """
+    package = f"gateway_{name}"
+    if package not in sys.modules:
+        folder = Path(tempfile.mkdtemp(prefix="gateway-broken-"))
+        atexit.register(shutil.rmtree, folder)
+        write_plugin(kind, name, folder)
+        sys.path.append(str(folder / "src"))
+    return importlib.import_module(f"{package}.{module}")
+
+
+def breach(contract: type[ComponentContract | CommandContract], component: Any, check: str) -> str:
     """Return what a check says of a component; empty if it finds nothing.
 
     Args:
@@ -24,9 +48,11 @@ def breach(contract: type[ComponentContract], component: Any, check: str) -> str
         check: The name of the check.
     """
     registration = contract.plugin
-    assert isinstance(registration, Registration)
-    if isinstance(component, Registration):
+    assert isinstance(registration, Registration | CommandRegistration)
+    if isinstance(component, Registration | CommandRegistration):
         registration = component
+    elif isinstance(registration, CommandRegistration):
+        registration = dataclasses.replace(registration, run=component)
     else:
         registration = dataclasses.replace(registration, build=component)
     held: Any = type("Broken", (contract,), {"plugin": registration})()

@@ -182,6 +182,6 @@ class NeverPublishes(Lists):
     ],
 )
 def test_it_is_caught(provider, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.discovery.PATIENCE_S", 0.3)
+    monkeypatch.setattr("gateway.testing.contracts.watching.PATIENCE_S", 0.3)
     monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.05)
     assert re.search(said, breach(ListContract, provider, check))

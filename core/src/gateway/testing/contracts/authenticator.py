@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.errors import GatewayError, Unauthorized
-from gateway.exchange import Principal, Request
 from gateway.headers import Headers
+from gateway.messages import Request
+from gateway.principal import Principal
 from gateway.registrations import AuthenticatorRegistration, Registration
 from gateway.testing.contracts.bodies import Source
 from gateway.testing.contracts.cancelling import cancel_everywhere, expect_no_waiting

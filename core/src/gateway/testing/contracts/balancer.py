@@ -6,8 +6,9 @@ import gc
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from gateway.exchange import Exchange, Request
+from gateway.exchange import Exchange
 from gateway.interfaces import Endpoint, Instance, Route
+from gateway.messages import Request
 from gateway.registrations import BalancerRegistration, Registration
 from gateway.testing.contracts.cancelling import expect_no_waiting
 from gateway.testing.contracts.component import ComponentContract

@@ -74,7 +74,8 @@ class ComponentContract:
     async def bench(self) -> AsyncIterator[Workbench]:
         """Give a workbench, and look in the end whether what was built on it left anything behind or failed."""
         async with nothing_left(by=f"{self.registration.kind} {self.registration.name!r}"):
-            async with Workbench(self.folder()) as bench:
+            plugin = self.plugin if isinstance(self.plugin, str) else ""
+            async with Workbench(self.folder(), plugin=plugin) as bench:
                 yield bench
             # What was closed says so in the next turn of the loop.
             await asyncio.sleep(0)

@@ -8,9 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from gateway.errors import ErrorType, GatewayError
-from gateway.exchange import Exchange, Request, Response
+from gateway.exchange import Exchange
 from gateway.headers import Headers
 from gateway.interfaces import Endpoint, Instance, Route
+from gateway.messages import Request, Response
 from gateway.pluginhost.collect import build_manager, collect_offers
 from gateway.registrations import ConnectorRegistration, Registration
 from gateway.testing.contracts.bodies import Sink

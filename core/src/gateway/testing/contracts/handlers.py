@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gateway.exchange import Response
 from gateway.interfaces import Endpoint, Instance
+from gateway.messages import Response
 from gateway.waiter import Waiter
 
 if TYPE_CHECKING:

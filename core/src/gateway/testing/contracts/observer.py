@@ -7,9 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from gateway.errors import ErrorType, GatewayError
-from gateway.exchange import Exchange, Principal, Request, Response
+from gateway.exchange import Exchange
 from gateway.headers import Headers
 from gateway.interfaces import AttemptRecord, Endpoint, Instance, Route, Stage
+from gateway.messages import Request, Response
+from gateway.principal import Principal
 from gateway.registrations import ObserverRegistration, Registration
 from gateway.testing.contracts.bodies import Source
 from gateway.testing.contracts.cancelling import expect_no_waiting

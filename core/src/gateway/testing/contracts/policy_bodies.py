@@ -7,9 +7,10 @@ import random
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from gateway.body import Body
-from gateway.exchange import Exchange, Request, Response
+from gateway.exchange import Exchange
 from gateway.headers import Headers
 from gateway.interfaces import Route
+from gateway.messages import Request, Response
 from gateway.registrations import PolicyRegistration, Registration
 from gateway.testing.contracts.bodies import TRAILERS, Sink, Source, cut
 from gateway.testing.contracts.component import ComponentContract
