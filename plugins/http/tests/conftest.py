@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import re
@@ -118,7 +117,6 @@ async def gateways(folder):
     yield start
     for gateway in started:
         await gateway.stop()
-    gc.unfreeze()  # the plane freezes what there is when it begins to serve, which for tests is too much
     assert not failures, failures
 
 

@@ -1,8 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
+from gateway.tls import BackendTlsConfig
 from gateway_http.config import BackendHttpConfig, FrontendHttpConfig
-from gateway_http.tls_config import BackendTlsConfig, FrontendTlsConfig
+from gateway_http.tls_config import FrontendTlsConfig
 
 FILES = {"certFile": "cert.pem", "keyFile": "key.pem"}
 MIB = 1024 * 1024

@@ -232,8 +232,8 @@ async def test_a_client_that_takes_nothing_is_cut_off(gateway, service, eventual
 
 @pytest.mark.slow
 async def test_a_client_that_takes_little_is_not_cut_off(start_gateway, service):
-    gateway = await start_gateway(service, http={"writeTimeout": 0.5})
-    size = 60_000_000
+    gateway = await start_gateway(service, http={"writeTimeout": 1.5})
+    size = 45_000_000  # in two seconds
     service.answer = lambda request: b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size)
     client = await gateway.connect()
     client.reader._limit = 65536

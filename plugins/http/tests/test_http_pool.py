@@ -204,6 +204,24 @@ async def test_the_service_says_how_long_it_keeps_connections(gateway, service, 
     await eventually(lambda: not service.open)
 
 
+async def test_each_of_several_that_answer_alike_says_how_long_it_keeps_its_connections(gateway, service, eventually):
+    servers = [type(service)() for _ in range(3)]
+    for server in servers:
+        server.answer = lambda request: b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\ncontent-length: 0\r\n\r\n"
+        await server.start()
+    gateway.plane.directory.publish(
+        "test", {"service": [Endpoint(address=server.address[0], port=server.address[1]) for server in servers]}
+    )
+    client = await gateway.connect()
+    for _ in servers:
+        await client.ask(GET)
+    assert [len(server.open) for server in servers] == [1, 1, 1]
+    gateway.let_pass(4.5)
+    await eventually(lambda: not any(server.open for server in servers))
+    for server in servers:
+        await server.stop()
+
+
 # Kept connections that the service has closed meanwhile.
 
 

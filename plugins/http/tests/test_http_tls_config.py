@@ -1,9 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway_http.cipher_suites import DEFAULT_CIPHERS, TLS13_SUITES, parse_cipher_suite
+from gateway.tls import DEFAULT_CIPHERS, TLS13_SUITES, BackendTlsConfig, parse_cipher_suite
 from gateway_http.config import BackendHttpConfig
-from gateway_http.tls_config import BackendTlsConfig, FrontendTlsConfig
+from gateway_http.tls_config import FrontendTlsConfig
 
 PAIR = {"certFile": "server.pem", "keyFile": "server.key"}
 ASKING = {**PAIR, "clientCAFile": "ca.pem"}

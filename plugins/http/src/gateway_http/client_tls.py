@@ -7,8 +7,16 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from gateway_http.certificates import describe, dns_names, file_digests, load_authorities, load_chain
-from gateway_http.cipher_suites import DEFAULT_CIPHERS, TLS13_SUITES
+from gateway.tls import (
+    DEFAULT_CIPHERS,
+    TLS13_SUITES,
+    VERSIONS,
+    describe,
+    dns_names,
+    file_digests,
+    load_authorities,
+    load_chain,
+)
 
 if TYPE_CHECKING:
     import logging
@@ -16,21 +24,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway import BuildContext
-    from gateway_http.tls_config import FrontendTlsConfig
+    from gateway_http.tls_config import ListenerTlsConfig
 
 __all__ = ["ClientTls", "ShownCertificate", "obtain_client_tls"]
 
-_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _CLIENT_AUTH = {"none": ssl.CERT_NONE, "request": ssl.CERT_OPTIONAL, "require": ssl.CERT_REQUIRED}
 
 
-def obtain_client_tls(config: FrontendTlsConfig, context: BuildContext) -> ClientTls:
+def obtain_client_tls(config: ListenerTlsConfig, context: BuildContext) -> ClientTls:
     """Return what terminates TLS of clients: the same as before if neither configuration nor files are others.
 
     So a reload that changes something else leaves the contexts, and clients can resume their sessions.
 
     Args:
-        config: The block ``frontend.http.tls``.
+        config: The block, such as ``frontend.http.tls``.
         context: The gateway.
 
     Raises:
@@ -61,7 +68,7 @@ class ShownCertificate:
 
 
 class ClientTls:
-    """The contexts of a block ``frontend.http.tls``.
+    """The contexts of a block such as ``frontend.http.tls``.
 
     Args:
         config: The block.
@@ -77,7 +84,7 @@ class ClientTls:
 
     def __init__(
         self,
-        config: FrontendTlsConfig,
+        config: ListenerTlsConfig,
         resolve: Callable[[str], Path],
         logger: logging.Logger,
         fingerprint: object,
@@ -144,7 +151,7 @@ class ClientTls:
     def _new_context(self) -> ssl.SSLContext:
         config = self._config
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.minimum_version, tls.maximum_version = _VERSIONS[config.min_version], _VERSIONS[config.max_version]
+        tls.minimum_version, tls.maximum_version = VERSIONS[config.min_version], VERSIONS[config.max_version]
         tls.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
         if not config.prefer_server_cipher:
             tls.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -174,7 +181,7 @@ class ClientTls:
         return found if found is not None else self._by_name.get("*." + name.partition(".")[2])
 
 
-def _fingerprint(config: FrontendTlsConfig, context: BuildContext) -> object:
+def _fingerprint(config: ListenerTlsConfig, context: BuildContext) -> object:
     names = [config.cert_file, config.key_file, *config.client_ca_files, config.client_crl_file]
     names += [name for each in config.certificates for name in (each.cert_file, each.key_file)]
     digests = file_digests(context.resolve(name) for name in names if name is not None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from gateway import Config, Duration, Size
-from gateway_http.tls_config import BackendTlsConfig, FrontendTlsConfig
+from gateway.forwarding import Networks
+from gateway.tls import TlsToServicesConfig
+from gateway_http.tls_config import FrontendTlsConfig
 
-__all__ = ["BackendHttpConfig", "BackendServiceConfig", "FrontendHttpConfig", "RequestLimitsConfig"]
+__all__ = ["BackendHttpConfig", "FrontendHttpConfig", "RequestLimitsConfig"]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -37,7 +38,7 @@ class FrontendHttpConfig(Config):
     max_connections: int = Field(
         default=16384, description="The most open connections of a worker; more are refused with 503.", gt=0
     )
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: Networks = Field(
         default=(), description="Addresses or networks (CIDR) whose X-Forwarded-* and Forwarded fields are believed."
     )
     via: str = Field(
@@ -60,27 +61,8 @@ class FrontendHttpConfig(Config):
             raise ValueError(msg)
         return self
 
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            try:
-                ipaddress.ip_network(value, strict=False)
-            except ValueError as error:
-                msg = f"{value!r} is neither an address nor a network; write '10.0.0.0/8' or '::1'"
-                raise ValueError(msg) from error
-        return values
 
-
-class BackendServiceConfig(Config):
-    """HTTP towards one service, where it is another than towards the others."""
-
-    tls: BackendTlsConfig = Field(
-        default_factory=BackendTlsConfig, description="TLS towards its instances, over that of `backend.http`."
-    )
-
-
-class BackendHttpConfig(Config):
+class BackendHttpConfig(TlsToServicesConfig):
     """HTTP towards services."""
 
     max_idle_conns: int = Field(
@@ -100,20 +82,6 @@ class BackendHttpConfig(Config):
         default=30.0, description="Seconds to a response head where the rule says no `timeout`; 0 is no limit."
     )
     max_response_header_bytes: Size = Field(default=65536, description="The largest response head in bytes.", gt=0)
-    tls: BackendTlsConfig = Field(default_factory=BackendTlsConfig, description="TLS towards instances.")
-    services: dict[str, BackendServiceConfig] = Field(
-        default_factory=dict, description="What is different for single services, by their names."
-    )
-
-    @model_validator(mode="after")
-    def _services_go_with_the_rest(self) -> Self:
-        for name, service in self.services.items():
-            try:
-                service.tls.over(self.tls)
-            except ValueError as error:
-                msg = f"services.{name}.tls does not go with the tls above it: {error}"
-                raise ValueError(msg) from error
-        return self
 
 
 class RequestLimitsConfig(Config):

@@ -8,10 +8,11 @@ import socket
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
+from gateway.tls import TlsOfServices
 from gateway_http.fields import IDEMPOTENT_METHODS
 from gateway_http.pool import InstancePool
+from gateway_http.response_fields import LastHead
 from gateway_http.service_connection import ServiceConnection, StaleConnection
-from gateway_http.service_tls import TlsOfServices
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -33,6 +34,7 @@ class HttpConnector:
     Attributes:
         config: As given.
         outbox: For the connections' use.
+        last_head: Likewise.
         is_crowded: Whether a connection that becomes free may have to be closed.
     """
 
@@ -41,6 +43,7 @@ class HttpConnector:
     def __init__(self, config: BackendHttpConfig, context: BuildContext) -> None:
         self.config = config
         self.outbox = context.outbox
+        self.last_head = LastHead()
         self.is_crowded = False
         self._deadlines = context.deadlines
         self._is_closing = False

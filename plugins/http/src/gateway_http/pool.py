@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Waiter
+from gateway.dialing import MAX_WAITING, dial, too_busy, too_slow
 
 if TYPE_CHECKING:
     from gateway import Exchange, Instance
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from gateway_http.service_connection import ServiceConnection
 
 __all__ = ["InstancePool"]
-
-MAX_WAITING = 1024
-"""How many exchanges wait for a connection of an instance that has reached its limit; Envoy's max_pending_requests."""
 
 
 class InstancePool:
@@ -32,6 +30,7 @@ class InstancePool:
     Attributes:
         idle: Connections ready for a request; the last is the freshest.
         instance: As given.
+        last_head: For the connections' use.
         max_response_header_bytes: For the connections' use.
         outbox: Likewise.
     """
@@ -45,6 +44,7 @@ class InstancePool:
         "_waiting",
         "idle",
         "instance",
+        "last_head",
         "max_response_header_bytes",
         "outbox",
     )
@@ -53,6 +53,7 @@ class InstancePool:
         self._connector = connector
         self.instance = instance
         self.outbox = connector.outbox
+        self.last_head = connector.last_head
         self.max_response_header_bytes = connector.config.max_response_header_bytes
         self.idle: list[ServiceConnection] = []
         self._max_idle = connector.config.max_idle_conns_per_host
@@ -64,7 +65,7 @@ class InstancePool:
     @property
     def label(self) -> str:
         """How logs call the instance."""
-        return f"instance {self.instance.id} of service {self.instance.service}"
+        return self.instance.label
 
     @property
     def is_empty(self) -> bool:
@@ -89,12 +90,10 @@ class InstancePool:
             finally:
                 exchange.connect_s += time.monotonic() - started_s
         if len(self._waiting) >= MAX_WAITING:
-            raise GatewayError(
-                ErrorType.UNAVAILABLE, "the service is too busy", detail=f"{self.label}: too many requests wait"
-            )
+            raise too_busy(self.instance)
         self._waiting.append(waiter)
         handle = asyncio.get_running_loop().call_later(
-            self._connector.config.dial_timeout, waiter.set_error, self._too_slow("no connection became free")
+            self._connector.config.dial_timeout, waiter.set_error, too_slow(self.instance, "no connection became free")
         )
         try:
             return await self._arrival(waiter)
@@ -172,21 +171,11 @@ class InstancePool:
                 self._open(waiter)
 
     async def _connect(self, waiter: Waiter[ServiceConnection]) -> None:
-        config = self._connector.config
+        connecting = self._connector.connect(self)
         try:
-            async with asyncio.timeout(config.dial_timeout):
-                connection = await self._connector.connect(self)
-        except TimeoutError:
-            waiter.set_error(self._too_slow(f"did not accept a connection within {config.dial_timeout} s"))
-        except OSError as error:
-            waiter.set_error(
-                GatewayError(
-                    ErrorType.BAD_GATEWAY,
-                    "the service cannot be reached",
-                    detail=f"{self.label} cannot be reached: {type(error).__name__}: {error}",
-                    is_unsent=True,
-                )
-            )
+            connection = await dial(connecting, self.instance, timeout_s=self._connector.config.dial_timeout)
+        except GatewayError as error:
+            waiter.set_error(error)
         except asyncio.CancelledError:
             waiter.set_error(GatewayError(ErrorType.UNAVAILABLE, "the gateway is shutting down"))
             raise
@@ -198,11 +187,6 @@ class InstancePool:
                 self.take_back(connection)
             else:
                 waiter.set_result(connection)
-
-    def _too_slow(self, what: str) -> GatewayError:
-        return GatewayError(
-            ErrorType.UPSTREAM_TIMEOUT, "the service did not answer in time", detail=f"{self.label}: {what}"
-        )
 
     def __repr__(self) -> str:
         return (

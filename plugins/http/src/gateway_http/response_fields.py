@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NO_FIELDS",
     "ORDINARY_STATUSES",
+    "LastHead",
     "ResponseFields",
     "check_beginning_of_line",
     "read_response_fields",
@@ -66,6 +67,19 @@ class ResponseFields:
 
 NO_FIELDS = ResponseFields(b"", [])
 """Equals no section: each has at least the line that ends it."""
+
+
+class LastHead:
+    """What the last plain head said, whichever connection of a connector it came by: the next often says the same.
+
+    Attributes:
+        fields: The fields.
+    """
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields = NO_FIELDS
 
 
 def read_status_line(line: bytes) -> tuple[int, bool]:

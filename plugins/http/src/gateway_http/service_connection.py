@@ -11,15 +11,14 @@ A whole response at once, with the fields of the one before it: ``data_received`
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from gateway import Body, ErrorType, GatewayError, Headers, Response, Waiter
-from gateway_http.chunked import ChunkedDecoder, TrailersTooLarge, encode_end
-from gateway_http.fields import BODILESS_METHODS, END_OF_HEAD, Malformed, check_response_fields
+from gateway import Body, ErrorType, GatewayError, Headers, Response
+from gateway.dialing import too_slow
+from gateway_http.chunked import ChunkedDecoder, TrailersTooLarge
+from gateway_http.fields import END_OF_HEAD, Malformed, check_response_fields
+from gateway_http.request_sending import RequestSender
 from gateway_http.response_fields import (
     NO_FIELDS,
     ORDINARY_STATUSES,
@@ -31,10 +30,7 @@ from gateway_http.response_fields import (
 from gateway_http.tunnel import ServiceTunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gateway import Exchange
-    from gateway_http.fields import Pairs
     from gateway_http.pool import InstancePool
 
 __all__ = ["ServiceConnection", "StaleConnection"]
@@ -51,66 +47,41 @@ FIRST_FINAL_STATUS = 200
 NO_CONTENT = 204
 NOT_MODIFIED = 304
 
-_OURS = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
-"""Fields of a request that only the connection may send."""
-_name = itemgetter(0)
-
 
 class StaleConnection(Exception):
     """A kept connection was closed by the service before the response began; the connector tries another."""
 
 
-class ServiceConnection(asyncio.Protocol):
-    """The protocol of one connection to an instance; also the sink of request bodies and producer of response bodies.
+class ServiceConnection(RequestSender):
+    """The protocol of one connection to an instance; also the producer of response bodies.
 
     Args:
         pool: The pool it belongs to and returns to.
 
     Attributes:
         is_fresh: Whether it has not served a request yet.
-        deadline_s: When the instance is given up, or the connection if it is idle.
     """
 
     __slots__ = (
         "_body",
         "_can_stay",
         "_decoder",
-        "_exchange",
         "_fields",
         "_interim_responses",
-        "_is_chunking",
-        "_is_reading_paused",
+        "_last_head",
         "_max_head_bytes",
-        "_outbox",
-        "_pool",
         "_received",
         "_remaining",
-        "_request_body",
-        "_timeout_s",
-        "_transport",
-        "_waiter",
-        "deadline_s",
         "is_fresh",
     )
 
-    _transport: asyncio.Transport
-
     def __init__(self, pool: InstancePool) -> None:
+        super().__init__(pool)
         # Per connection.
-        self._pool = pool
-        self._outbox = pool.outbox
         self._max_head_bytes = pool.max_response_header_bytes
         self._fields = NO_FIELDS
-        self._is_reading_paused = False
+        self._last_head = pool.last_head
         self.is_fresh = True
-        self.deadline_s = math.inf
-        # Per exchange.
-        self._exchange: Exchange | None = None
-        self._waiter: Waiter[Response] | None = None  # as long as there is no response
-        self._timeout_s = math.inf
-        # Per request body that leaves in pieces.
-        self._request_body: Body | None = None
-        self._is_chunking = False
         # Per response that arrives in pieces, or after interim ones.
         self._received = b""
         self._interim_responses = 0
@@ -120,48 +91,6 @@ class ServiceConnection(asyncio.Protocol):
         self._can_stay = True
 
     # The connector's side.
-
-    def send(self, exchange: Exchange, timeout_s: float) -> Waiter[Response]:
-        """Send the request; the waiter delivers the response, a ``GatewayError`` or ``StaleConnection``.
-
-        Args:
-            exchange: What to send.
-            timeout_s: Seconds to the response head, and between pieces of its body.
-        """
-        request = exchange.request
-        self._exchange = exchange
-        self._timeout_s = timeout_s
-        self.deadline_s = time.monotonic() + timeout_s
-        waiter: Waiter[Response] = Waiter()
-        self._waiter = waiter
-        method, query, body, origin = request.method, request.query, request.body, request.origin
-        headers = request.headers
-        if not exchange.route.preserve_host or not origin.host:
-            headers = Headers(_with_host(headers.pairs, self._pool.instance.authority))
-        if headers.has_any(_OURS):
-            headers = Headers([pair for pair in headers.pairs if pair[0] not in _OURS])
-        target = f"{exchange.upstream_path}?{query}" if query else exchange.upstream_path
-        beginning = f"{method} {target} HTTP/1.1\r\nx-request-id: {request.id}\r\n".encode("latin-1")
-        head = beginning + headers.block() + origin.forwarding.block
-        if request.upgrade is not None and request.upgrade in exchange.route.allow_upgrade:
-            head += f"connection: upgrade\r\nupgrade: {request.upgrade}\r\n".encode("latin-1")
-        if isinstance(body, Body):
-            self._send_streaming(head, body)
-        elif body or method not in BODILESS_METHODS:
-            self._outbox.write(self._transport, b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body)))
-        else:
-            self._outbox.write(self._transport, head + b"\r\n")
-        return waiter
-
-    def _send_streaming(self, head: bytes, body: Body) -> None:
-        self._is_chunking = body.length is None
-        framing = b"transfer-encoding: chunked" if body.length is None else b"content-length: %d" % body.length
-        self._outbox.flush()
-        self._transport.write(b"%b%b\r\n\r\n" % (head, framing))
-        self._request_body = body
-        # As long as the client is the one who has to send, it is not the instance that is slow.
-        self.deadline_s = math.inf
-        body.attach(self)
 
     def abandon(self, exchange: Exchange) -> None:
         """Break off what is under way for ``exchange``, if it still is."""
@@ -175,63 +104,7 @@ class ServiceConnection(asyncio.Protocol):
         self._stop_sending()
         self._transport.abort()
 
-    # gateway.body.BodySink: the request body.
-
-    def body_data(self, chunk: bytes) -> None:
-        """Send the next piece."""
-        if self._request_body is None:
-            return
-        if not self._is_chunking:
-            self._transport.write(chunk)
-        elif chunk:
-            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
-
-    def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
-        """Send the end; from now on the instance has to answer."""
-        if self._request_body is None:
-            return
-        self._request_body = None
-        if self._is_chunking:
-            self._transport.write(encode_end(trailers))
-        self._await_instance()
-
-    def body_error(self, error: Exception) -> None:
-        """Cut the connection: the service must not take what it has for the whole."""
-        if self._request_body is None:
-            return
-        self._request_body = None
-        if not isinstance(error, GatewayError):
-            error = GatewayError(ErrorType.BAD_REQUEST, "the request body broke off", detail=f"client: {error}")
-        self._fail(error)
-
-    def _stop_sending(self) -> None:
-        body, self._request_body = self._request_body, None
-        if body is not None:
-            body.abort()
-
-    def pause_writing(self) -> None:
-        """The instance is slow: have the client wait."""
-        self._await_instance()
-        if self._request_body is not None:
-            self._request_body.pause()
-
-    def resume_writing(self) -> None:
-        """The instance caught up."""
-        if self._request_body is not None:
-            if self._waiter is not None:
-                self.deadline_s = math.inf
-            self._request_body.resume()
-
-    def _await_instance(self) -> None:
-        """It is for the instance to do something, within its time."""
-        if self._exchange is not None and not self._is_reading_paused:
-            self.deadline_s = time.monotonic() + self._timeout_s
-
     # asyncio's side.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with a connection; asyncio calls it once."""
-        self._transport = transport  # type: ignore[assignment]  # connections are stream sockets
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
@@ -246,7 +119,7 @@ class ServiceConnection(asyncio.Protocol):
             self._receive_head(self._received + data)
             return
         section = data[beginning:end]
-        fields = self._fields
+        fields = self._last_head.fields
         if section != fields.section:
             try:
                 fields = self._read_fields(section)
@@ -305,13 +178,7 @@ class ServiceConnection(asyncio.Protocol):
             self._pool.withdraw(self)
             self._transport.close()
             return
-        self._fail(
-            GatewayError(
-                ErrorType.UPSTREAM_TIMEOUT,
-                "the service did not answer in time",
-                detail=f"{self._pool.label} was silent for {self._timeout_s} s",
-            )
-        )
+        self._fail(too_slow(self._pool.instance, f"was silent for {self._timeout_s} s"))
 
     # The response's head.
 
@@ -377,13 +244,15 @@ class ServiceConnection(asyncio.Protocol):
         Raises:
             Malformed: If it is not in order.
         """
-        if section == self._fields.section:
-            return self._fields
-        fields = read_response_fields(section)
+        fields = self._fields
+        if section != fields.section:
+            fields = read_response_fields(section)
+            if fields.keep_alive_s is not None:
+                self._pool.shorten_idle(fields.keep_alive_s)
         if fields.is_plain and len(section) <= MAX_REMEMBERED_BYTES:
             self._fields = fields
-        if fields.keep_alive_s is not None:
-            self._pool.shorten_idle(fields.keep_alive_s)
+            if fields.keep_alive_s is None:  # which says something of this instance's connections
+                self._last_head.fields = fields
         return fields
 
     def _inform(self, status: int, fields: ResponseFields) -> None:
@@ -550,10 +419,6 @@ class ServiceConnection(asyncio.Protocol):
         self._transport.set_protocol(tunnel)
         headers = Headers([*fields.pairs, (b"upgrade", wanted.encode("latin-1"))])
         waiter.set_result(Response(SWITCHING_PROTOCOLS, headers=headers, tunnel=tunnel))
-
-
-def _with_host(pairs: Pairs, authority: str) -> Pairs:
-    return [(b"host", authority.encode("ascii")), *(pair for pair in pairs if pair[0] != b"host")]
 
 
 def _malformed(error: Malformed) -> GatewayError:

@@ -1,4 +1,4 @@
-"""The blocks ``frontend.http.tls`` and ``backend.http.tls``."""
+"""TLS towards clients, as in ``frontend.http.tls``."""
 
 from __future__ import annotations
 
@@ -8,27 +8,12 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from gateway import Config, Duration, FilePath
-from gateway_http.cipher_suites import TLS13_SUITES, CipherSuite
+from gateway.tls import CipherSuite, TlsVersion, check_suites, check_versions
 
-__all__ = ["BackendTlsConfig", "CertificateConfig", "ClientAuth", "FrontendTlsConfig", "ServerName", "TlsVersion"]
+__all__ = ["CertificateConfig", "ClientAuth", "FrontendTlsConfig", "ListenerTlsConfig", "ServerName"]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
-
-def _parse_version(value: object) -> object:
-    """Take 1.2, which YAML makes a number of, and ``TLS1.2``, ``TLSv1.2`` and ``VersionTLS12``."""
-    found = re.fullmatch(r"(?:VERSION)?(?:TLS)?[V_ ]?1[._]?([0-3])", str(value).strip().upper())
-    if found is None:
-        return value
-    if found[1] in "01":
-        msg = f"{value!r} is not spoken any more (RFC 8996); write '1.2' or '1.3'"
-        raise ValueError(msg)
-    return f"1.{found[1]}"
-
-
-TlsVersion = Annotated[
-    Literal["1.2", "1.3"], BeforeValidator(_parse_version), WithJsonSchema({"enum": ["1.2", "1.3", 1.2, 1.3]})
-]
 
 _CLIENT_AUTH = {
     "none": "none",
@@ -75,29 +60,6 @@ def _parse_server_name(value: str) -> str:
 ServerName = Annotated[str, AfterValidator(_parse_server_name)]
 
 
-def _check_versions(low: str, high: str) -> None:
-    if high < low:
-        msg = f"maxVersion {high!r} is below minVersion {low!r}; swap them"
-        raise ValueError(msg)
-
-
-def _check_suites(suites: tuple[str, ...], min_version: str) -> None:
-    newer = set(suites) & set(TLS13_SUITES.values())
-    if newer and len(newer) < len(TLS13_SUITES):
-        msg = (
-            f"cipherSuites has of TLS 1.3 only {', '.join(sorted(newer))}, but its suites cannot be chosen among; "
-            "list all three or none of them"
-        )
-        raise ValueError(msg)
-    older = set(suites) - newer
-    if older and min_version == "1.3":
-        msg = "cipherSuites has suites of TLS 1.2, which minVersion '1.3' excludes; remove one of the two"
-        raise ValueError(msg)
-    if suites and not older and min_version == "1.2":
-        msg = "cipherSuites has no suite of TLS 1.2; add one, or write minVersion '1.3'"
-        raise ValueError(msg)
-
-
 class CertificateConfig(Config):
     """One of several certificates."""
 
@@ -113,8 +75,8 @@ class CertificateConfig(Config):
     )
 
 
-class FrontendTlsConfig(Config):
-    """TLS towards clients."""
+class ListenerTlsConfig(Config):
+    """TLS towards clients, on whatever address."""
 
     enabled: bool = Field(default=True, description="Whether TLS is terminated.")
     cert_file: FilePath | None = Field(
@@ -149,29 +111,28 @@ class FrontendTlsConfig(Config):
         description="Revocation lists, PEM, one for each authority that issued client certificates; read at a reload.",
     )
     handshake_timeout: Duration = Field(default=10.0, gt=0, description="Seconds a client may take for the handshake.")
-    port: Port | None = Field(
-        default=None, description="Serve TLS on this port beside plain HTTP on `port`; without it TLS takes `port`."
-    )
 
     @property
     def client_ca_files(self) -> tuple[FilePath, ...]:
         """All files with authorities of client certificates."""
         return (*(() if self.client_ca_file is None else (self.client_ca_file,)), *self.client_cas)
 
+    @property
+    def has_certificates(self) -> bool:
+        """Whether there is anything to show."""
+        return self.cert_file is not None or bool(self.certificates)
+
     @model_validator(mode="after")
-    def _has_certificates(self) -> Self:
+    def _whole_pair(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             msg = "certFile and keyFile belong together; give both or none"
-            raise ValueError(msg)
-        if self.enabled and self.cert_file is None and not self.certificates:
-            msg = "there is no certificate; add certFile and keyFile, or certificates, or say 'enabled: false'"
             raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
     def _versions_and_suites_agree(self) -> Self:
-        _check_versions(self.min_version, self.max_version)
-        _check_suites(self.cipher_suites, self.min_version)
+        check_versions(self.min_version, self.max_version)
+        check_suites(self.cipher_suites, self.min_version)
         return self
 
     @model_validator(mode="after")
@@ -191,51 +152,16 @@ class FrontendTlsConfig(Config):
         return self
 
 
-class BackendTlsConfig(Config):
-    """TLS towards services, for instances whose scheme is ``https``."""
+class FrontendTlsConfig(ListenerTlsConfig):
+    """TLS towards clients of HTTP."""
 
-    enabled: bool = Field(
-        default=True, description="Whether the rest counts; which instances are asked by TLS, their scheme says."
-    )
-    insecure_skip_verify: bool = Field(default=False, description="Do not verify certificates. For tests only.")
-    server_name: str | None = Field(
-        default=None, description="The name to ask for (SNI) and verify; default the address."
-    )
-    root_ca_file: FilePath | None = Field(
-        default=None, alias="rootCAFile", description="Trust these authorities, PEM, instead of the system's."
-    )
-    client_cert_file: FilePath | None = Field(
-        default=None, description="The gateway's own certificate with its chain, PEM."
-    )
-    client_key_file: FilePath | None = Field(default=None, description="Its private key, PEM.")
-    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
-    max_version: TlsVersion = Field(default="1.3", description="The newest TLS version that is spoken.")
-    cipher_suites: tuple[CipherSuite, ...] = Field(
-        default=(), description="Suites of TLS 1.2, by the names of IANA or OpenSSL; without them all that are good."
+    port: Port | None = Field(
+        default=None, description="Serve TLS on this port beside plain HTTP on `port`; without it TLS takes `port`."
     )
 
     @model_validator(mode="after")
-    def _is_off(self) -> BackendTlsConfig:
-        return self if self.enabled else BackendTlsConfig.model_construct(enabled=False)
-
-    @model_validator(mode="after")
-    def _whole_pairs(self) -> Self:
-        if (self.client_cert_file is None) != (self.client_key_file is None):
-            msg = "clientCertFile and clientKeyFile belong together; give both or none"
+    def _has_something_to_show(self) -> Self:
+        if self.enabled and not self.has_certificates:
+            msg = "there is no certificate; add certFile and keyFile, or certificates, or say 'enabled: false'"
             raise ValueError(msg)
         return self
-
-    @model_validator(mode="after")
-    def _versions_and_suites_agree(self) -> Self:
-        _check_versions(self.min_version, self.max_version)
-        _check_suites(self.cipher_suites, self.min_version)
-        return self
-
-    def over(self, base: BackendTlsConfig) -> BackendTlsConfig:
-        """Return this block with what it does not say taken from ``base``.
-
-        Raises:
-            ValueError: If the two do not go together.
-        """
-        said = {name: getattr(each, name) for each in (base, self) for name in each.model_fields_set}
-        return BackendTlsConfig.model_validate(said)
