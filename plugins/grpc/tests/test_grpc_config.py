@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from gateway import Headers, Request
 from gateway_grpc.config import BackendGrpcConfig, DescriptorSourceConfig, GrpcConfig
 from gateway_grpc.deadline import parse_timeout
-from gateway_grpc.metadata import Names, metadata_of, pairs_of
+from gateway_grpc.metadata import Names, metadata_of
 from gateway_grpc.status import GrpcStatus, http_status_of, phrase_of, status_of_http
 
 if TYPE_CHECKING:
@@ -54,11 +55,14 @@ async def test_descriptors_may_be_for_all_rules(
 
 
 async def test_several_connections_to_an_instance(gateway_factory: GatewayFactory, service: Service) -> None:
-    backend = {"poolSize": 2, "initialWindowSize": "1MB", "keepAliveTime": 0}
+    """Another one is opened when those that are there are full."""
+    backend = {"poolSize": 2, "maxConcurrentStreams": 1}
     gateway = await gateway_factory(service.settings(gateway={"backend": {"grpc": backend}}))
-    for _ in range(4):
-        await service.call(gateway, "Echo")
+    asking = [asyncio.create_task(service.call(gateway, "Sleep")) for _ in range(2)]
+    await gateway.eventually(lambda: len(service.received) == 2)
     assert len(service.peers) == 2
+    service.released.set()
+    assert [(await each).status for each in asking] == [200, 200]
 
 
 @pytest.mark.parametrize(
@@ -142,16 +146,29 @@ def test_what_metadata_cannot_carry_is_left_out() -> None:
         (b"x-e", b"1"),
     ]
     request = Request("POST", "/", headers=Headers(pairs), id="7")
-    assert metadata_of(request, Names(["*"])) == [("x-request-id", "7"), ("x-e", "1")]
+    assert metadata_of(request, Names(["*"])) == [(b"x-e", b"1")]
 
 
 def test_what_fields_cannot_carry_is_left_out() -> None:
-    metadata = (("x-a", "1\n2"), ("x-b-bin", b"\n"), ("content-type", "a"), ("grpc-x", "1"), ("date", "now"))
-    assert pairs_of(metadata, Names(["*"])) == [(b"x-b-bin", b"Cg")]
+    metadata = (
+        (b"x-a", b"1\n2"),
+        (b"x-b-bin", b"Cg"),
+        (b"x-c-bin", b"C"),
+        (b"content-type", b"a"),
+        (b"grpc-x", b"1"),
+        (b"date", b"now"),
+    )
+    assert Names(["*"]).to_clients(metadata) == [(b"x-b-bin", b"Cg")]
+
+
+@pytest.mark.parametrize("value", [b"", b"AA", b"AAA", b"AAAA", b"AA==", b"AAA=", b"+/+/"])
+def test_binary_metadata_may_be_padded(value: bytes) -> None:
+    assert Names(["*"]).to_services([(b"x-bin", value)]) == [(b"x-bin", value)]
+    assert Names(["*"]).to_services([(b"x-bin", value + b"!")]) == []
 
 
 def test_more_names_than_are_remembered_are_judged_alike() -> None:
     names = Names(["x-*"])
     for number in range(1000):
-        assert names.of_service(b"x-%d" % number) == f"x-{number}"
-        assert names.of_service(b"y-%d" % number) is None
+        meant, other = (b"x-%d" % number, b"1"), (b"y-%d" % number, b"1")
+        assert names.to_services([meant, other]) == [meant]

@@ -99,14 +99,25 @@ async def test_the_gateway_shows_its_own_certificate(
     assert (await asked(gateway_factory, service, tls)).status == 200
 
 
+async def test_one_service_has_tls_of_its_own(
+    gateway_factory: GatewayFactory, serve: Any, authority: trustme.CA
+) -> None:
+    service = await serve(credentials=credentials(authority.issue_cert("books.internal")))
+    own = {"rootCAFile": "ca.pem", "serverName": "books.internal"}
+    for name, status in (("library", 200), ("another", 502)):
+        backend = {"http2": {"services": {name: {"tls": own}}}}
+        running = await gateway_factory(service.settings(gateway={"backend": backend}))
+        assert (await service.call(running, "Echo")).status == status
+
+
 @pytest.mark.parametrize(
     ("tls", "said"),
     [
         ({"rootCAFile": "missing.pem"}, "cannot be read: No such file"),
-        ({"rootCAFile": "text.pem"}, "holds no certificate that could be used"),
+        ({"rootCAFile": "text.pem"}, "cannot be used: .*; it must hold PEM"),
         ({"clientCertFile": "ca.pem"}, "clientCertFile and clientKeyFile belong together"),
-        ({"clientCertFile": "ca.pem", "clientKeyFile": "ca.pem"}, "holds no private key"),
-        ({"insecureSkipVerify": True}, "unknown key"),
+        ({"clientCertFile": "ca.pem", "clientKeyFile": "ca.pem"}, "are not a certificate and its key"),
+        ({"verify": False}, "unknown key"),
     ],
 )
 async def test_tls_that_cannot_be_keeps_the_gateway_from_starting(

@@ -141,7 +141,7 @@ async def test_fields_become_metadata_and_metadata_fields(gateway_factory: Gatew
     assert (sent["authorization"], sent["traceparent"], sent["x-raw-bin"]) == ("Bearer x", "00-1-2-01", b"\0\1")
     assert sent["x-request-id"] == answer["x-request-id"]
     assert sent["x-forwarded-for"] == "127.0.0.1"
-    assert not {"te", "host", "content-length", "grpc-encoding", "accept"} & set(sent)
+    assert not {"te", "host", "grpc-encoding", "accept", "content-type"} & set(sent)
     assert (answer["x-first"], answer["x-last"]) == ("1", "2")
     assert base64.b64decode(answer["x-raw-bin"] + "==") == b"\0\1"
     assert "grpc-private" not in answer
@@ -162,7 +162,8 @@ async def test_metadata_may_be_listed(gateway_factory: GatewayFactory, service: 
 async def test_the_time_of_the_route_is_the_deadline(gateway_factory: GatewayFactory, service: Service) -> None:
     gateway = await gateway_factory(service.settings(timeout="100ms"))
     answer = await service.call(gateway, "Sleep")
-    assert (answer.status, answer.json()["code"]) == (504, "upstream_timeout")
+    assert answer.status == 504  # the service may notice first, which was told
+    assert answer.json()["code"] in ("upstream_timeout", "deadline_exceeded")
     assert service.deadline_s < 0.2
     async with asyncio.timeout(PATIENCE_S):
         await service.cancelled.wait()

@@ -338,6 +338,7 @@ class ServiceConnection(asyncio.Protocol):
         self.asked: dict[int, Asked] = {}
         self.is_open = True
         self.goaway: int | None = None
+        self.pings = 0
         self.instead: Callable[[bytes], object] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -383,6 +384,8 @@ class ServiceConnection(asyncio.Protocol):
             case h2.events.StreamReset():
                 assert event.stream_id is not None
                 self.asked[event.stream_id].reset = int(event.error_code or 0)
+            case h2.events.PingReceived():
+                self.pings += 1
             case h2.events.ConnectionTerminated():
                 self.goaway = int(event.error_code or 0)
             case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from typing import Any
 
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.anyio
 
 POST = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test")]
 GET = [(":method", "GET"), *POST[1:]]
+NAMES = ("orders", "others")
 
 
 async def test_a_request_of_http_1_reaches_a_service_of_http_2(start: Any, service: Any) -> None:
@@ -83,6 +85,57 @@ async def test_over_tls(start: Any, service_factory: Any, tmp_path: Any) -> None
     distrusting = await start(**service.registry)
     assert (await distrusting.ask("GET", "/")).status == 502
     assert len(service.requests) == 1
+
+
+async def test_one_service_has_tls_of_its_own(start: Any, service_factory: Any, tmp_path: Any) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    own = authority.issue_cert("gateway.internal")
+    own.private_key_pem.write_to_path(tmp_path / "gateway.key")
+    own.cert_chain_pems[0].write_to_path(tmp_path / "gateway.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("orders.internal").configure_cert(tls)
+    authority.configure_trust(tls)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    tls.set_alpn_protocols(["h2"])
+    service = await service_factory(tls=tls)
+    shown = {"serverName": "orders.internal", "clientCertFile": "gateway.pem", "clientKeyFile": "gateway.key"}
+    gateway = await start(
+        backend={"tls": {"rootCAFile": "ca.pem"}, "services": {"orders": {"tls": shown}}},
+        registry={"static": {"services": [{"name": name, "instances": [service.instance]} for name in NAMES]}},
+        router={"rules": [{"path": f"/{name}", "serviceName": name} for name in NAMES]},
+    )
+    assert (await gateway.ask("GET", "/orders")).status == 200
+    # The other one has the authority alone: it asks for another name, and has nothing to show.
+    assert (await gateway.ask("GET", "/others")).status == 502
+    assert len(service.requests) == 1
+
+
+async def test_verification_can_be_turned_off_for_one_service(
+    start: Any, service_factory: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    tls.set_alpn_protocols(["h2"])
+    service = await service_factory(tls=tls)
+    with caplog.at_level(logging.WARNING, "gateway"):
+        gateway = await start(
+            **service.registry, backend={"services": {"service": {"tls": {"insecureSkipVerify": True}}}}
+        )
+    assert "certificates of service 'service' are not verified" in caplog.text
+    assert (await gateway.ask("GET", "/")).status == 200
+
+
+async def test_tls_of_a_service_that_cannot_be_stops_the_start(start: Any, service: Any) -> None:
+    for tls, said in (
+        ({"rootCAFile": "missing.pem"}, "cannot be read"),
+        ({"clientCertFile": "a.pem"}, "belong together"),
+        ({"maxVersion": "1.2"}, "does not go with the tls above it"),
+        ({"verify": False}, "unknown key"),
+    ):
+        backend = {"tls": {"minVersion": "1.3"}, "services": {"service": {"tls": tls}}}
+        with pytest.raises(Exception, match=said):
+            await start(**service.registry, backend=backend)
 
 
 async def test_a_service_that_does_not_choose_http_2(start: Any, upstream_factory: Any, tmp_path: Any) -> None:
@@ -325,6 +378,23 @@ async def test_a_silent_service_is_asked_for_a_sign_of_life(start: Any, service:
     let_pass(gateway, 11)
     let_pass(gateway, 17)
     assert (await task).status == 502
+
+
+async def test_a_service_that_answers_pings_is_left_in_peace(start: Any, service: Any, let_pass: Any) -> None:
+    """As servers of gRPC want it, while streams rest."""
+    service.answer = lambda asked: None
+    blocks = service.registry
+    blocks["router"]["rules"][0]["timeout"] = 0
+    gateway = await start(**blocks, backend={"keepAliveTimeout": "10s", "pingTimeout": "5s"})
+    task = asyncio.create_task(gateway.ask("POST", "/"))
+    await gateway.eventually(lambda: service.requests)
+    (connection,) = service.connections
+    for pause_s, pings in ((11, 1), (60, 1), (280, 1), (330, 2)):
+        let_pass(gateway, pause_s)
+        await gateway.eventually(lambda pings=pings: connection.pings == pings)
+        await asyncio.sleep(0.05)  # for one that should not come
+        assert connection.pings == pings
+    task.cancel()
 
 
 async def test_an_idle_connection_is_closed(start: Any, service: Any, let_pass: Any) -> None:

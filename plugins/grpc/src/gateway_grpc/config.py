@@ -49,28 +49,16 @@ FieldPatterns = Annotated[Names, AfterValidator(_field_patterns)]
 
 
 class BackendGrpcTlsConfig(Config):
-    """TLS towards services, for instances whose scheme is ``grpcs`` or ``https``. Certificates are always verified."""
+    """To whom TLS is spoken; whom the gateway believes, and what it shows, is in ``backend.http2.tls``."""
 
-    enabled: bool = Field(default=False, description="Whether TLS is spoken to all instances, whatever their scheme.")
-    server_name: str | None = Field(
-        default=None, description="The name to ask for (SNI) and verify; without it the address."
+    enabled: bool = Field(
+        default=False,
+        description="Whether TLS is spoken to all instances; otherwise to those with scheme `grpcs`, `h2` or `https`.",
     )
-    root_ca_file: str | None = Field(
-        default=None, alias="rootCAFile", description="Trust these authorities, PEM, instead of the public ones."
-    )
-    client_cert_file: str | None = Field(default=None, description="The gateway's own certificate with its chain, PEM.")
-    client_key_file: str | None = Field(default=None, description="Its private key, PEM, not encrypted.")
-
-    @model_validator(mode="after")
-    def _whole_pair(self) -> Self:
-        if (self.client_cert_file is None) != (self.client_key_file is None):
-            msg = "clientCertFile and clientKeyFile belong together; give both or none"
-            raise ValueError(msg)
-        return self
 
 
 class BackendGrpcConfig(Config):
-    """Connections to gRPC services."""
+    """Calls of gRPC services; what connections to them are like is in ``backend.http2``."""
 
     # The name by which the core knows the time that a rule without `timeout` gives an instance to answer.
     response_header_timeout: Duration = Field(
@@ -79,10 +67,6 @@ class BackendGrpcConfig(Config):
         description="Seconds a call may take, or the beginning of a stream, where the rule says no `timeout`; 0 is no "
         "limit.",
     )
-    dial_timeout: Duration = Field(default=10.0, description="Seconds to connect, TLS included.", gt=0)
-    pool_size: int = Field(
-        default=1, description="Connections to an instance; one carries as many calls as the service allows.", ge=1
-    )
     max_message_size: Size = Field(default=4 * MIB, description="The largest message in bytes, both ways.", gt=0)
     max_send_message_size: Size | None = Field(
         default=None, description="The largest message to a service; without it `maxMessageSize`.", gt=0
@@ -90,17 +74,9 @@ class BackendGrpcConfig(Config):
     max_receive_message_size: Size | None = Field(
         default=None, description="The largest message of a service; without it `maxMessageSize`.", gt=0
     )
-    max_metadata_size: Size = Field(default=16384, description="The most bytes of metadata of an answer.", gt=0)
-    keep_alive_time: Duration = Field(
-        default=300.0,
-        description="Seconds of silence on a connection in use before it is probed; 0 never. Services commonly refuse "
-        "less than 300.",
+    tls: BackendGrpcTlsConfig = Field(
+        default_factory=BackendGrpcTlsConfig, description="To whom TLS is spoken; the rest is in `backend.http2.tls`."
     )
-    keep_alive_timeout: Duration = Field(default=20.0, description="Seconds to wait for the answer to a probe.", gt=0)
-    initial_window_size: Size | None = Field(
-        default=None, description="Bytes of a stream a service may send ahead; without it the library's choice.", gt=0
-    )
-    tls: BackendGrpcTlsConfig = Field(default_factory=BackendGrpcTlsConfig, description="TLS towards instances.")
 
     @property
     def send_limit_bytes(self) -> int:
@@ -178,6 +154,13 @@ class TranscodingRuleConfig(Config):
     response_body: str = Field(default="", description="The field of the answer that is sent; empty is all of it.")
 
 
+def _path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        msg = f"{text!r} is no path; write one such as '/api/grpc/descriptors'"
+        raise ValueError(msg)
+    return text
+
+
 def _as_rule(value: Any) -> Any:  # noqa: ANN401 - what pydantic hands to a validator
     return {"method": value} if isinstance(value, str) else value
 
@@ -208,7 +191,11 @@ class GrpcConfig(Config):
     enable_transcoding: bool = Field(default=True, description="Whether requests with JSON are taken.")
     service: str = Field(
         default="",
-        description="The service of methods that `transcodingRules` name without one: `users.v1.UserService`.",
+        description="The service of methods that are named without one: `users.v1.UserService`.",
+    )
+    method: str = Field(
+        default="",
+        description="The method that requests call which nothing else is bound to, whatever their path: `GetUser`.",
     )
 
     # Where descriptors come from.
@@ -220,6 +207,14 @@ class GrpcConfig(Config):
         default=(".desc", ".pb", ".binpb", ".protoset"), description="How the names of files in `directories` end."
     )
     descriptor_sources: tuple[DescriptorSourceConfig, ...] = Field(default=(), description="More places.")
+    upload_directory: str | None = Field(
+        default=None,
+        description="A folder for descriptors that are uploaded, one of `directories`; without it none are.",
+    )
+    descriptors_path: Annotated[str, AfterValidator(_path)] | None = Field(
+        default=None,
+        description="Where descriptors are administered, beside `/_gateway/grpc/descriptors`: `/api/grpc/descriptors`.",
+    )
     reflection: bool | None = Field(
         default=None,
         description="Whether the service is asked for its descriptors (server reflection, v1 or v1alpha); without it, "
@@ -278,6 +273,7 @@ class GrpcConfig(Config):
             (
                 self.proto_descriptor is not None,
                 self.proto_descriptor_base64 is not None,
+                self.upload_directory is not None,
                 *(self.files, self.directories, self.descriptor_sources),
             )
         )

@@ -1,19 +1,18 @@
-"""The connector ``grpc``: makes calls at instances, or passes on those of clients."""
+"""The connector ``grpc``: makes calls at instances, or passes on those of clients, over HTTP/2."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
 from gateway_grpc.call import STATE
-from gateway_grpc.channels.pool import ChannelPool
+from gateway_grpc.channels.http2 import Http2Channel
 from gateway_grpc.content_types import content_type_of, is_native
 from gateway_grpc.counting import CallCounter
 from gateway_grpc.native.calls import NativeCalls
+from gateway_grpc.places import Places
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from gateway import BuildContext, Exchange, Instance, Response
     from gateway.interfaces import Connector
     from gateway_grpc.call import Call
@@ -28,55 +27,43 @@ class GrpcBackend:
     Args:
         config: The block ``backend.grpc``.
         context: The gateway.
-
-    Raises:
-        ValueError: If a file of its TLS cannot be used.
     """
 
     def __init__(self, config: BackendGrpcConfig, context: BuildContext) -> None:
         self._config = config
-        self._pool = ChannelPool(config, context)
         self._counter = CallCounter(context)
 
     def over(self, carrier: Connector) -> Connector:
         """Return the connector for instances that ``carrier`` reaches."""
-        return GrpcConnector(self._pool, NativeCalls(carrier, self._config, self._counter))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._pool.close()
-
-    def is_current(self) -> bool:
-        """Tell whether the files of its TLS are still those that it read; asked at a reload."""
-        return self._pool.is_current()
+        return GrpcConnector(carrier, self._config, self._counter)
 
 
 class GrpcConnector:
     """Implements ``gateway.interfaces.Connector``: asks an instance what the client asked, or a policy made of that.
 
     Args:
-        pool: For calls that a policy made.
-        native: For those of clients.
+        carrier: Speaks HTTP/2 with instances.
+        config: The block ``backend.grpc``.
+        counter: Counts what services answer clients of gRPC.
     """
 
-    # Who makes calls of requests waits too, so there is a task already; nothing else waits but the carrier's Waiter.
+    # Who converts long messages in threads has a task from then on; nothing else waits but the carrier's Waiter.
     waits = False
 
-    def __init__(self, pool: ChannelPool, native: NativeCalls) -> None:
-        self._pool = pool
-        self._native = native
+    def __init__(self, carrier: Connector, config: BackendGrpcConfig, counter: CallCounter) -> None:
+        self._carrier = carrier
+        self._config = config
+        self._places = Places(is_tls=config.tls.enabled)
+        self._native = NativeCalls(carrier, config, counter)
 
     async def open(self, instance: Instance, exchange: Exchange) -> Response:
         """Make the call, or pass it on."""
+        place = self._places.of(instance)
         call: Call | None = exchange.state.get(STATE) if exchange.has_state else None
         if call is not None:
-            return await call.perform(self._pool.channel(instance), exchange)
+            return await call.perform(Http2Channel(self._carrier, place, exchange, self._config), exchange)
         if is_native(content_type_of(exchange.request.headers)):
-            return await self._native.open(instance, exchange)
+            return await self._native.open(place, exchange)
         raise GatewayError(
             ErrorType.NOT_IMPLEMENTED, "this route takes gRPC, not JSON", detail="no policy made a call of the request"
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
@@ -10,9 +12,13 @@ from gateway import ErrorType, GatewayError
 if TYPE_CHECKING:
     from gateway import Request
 
-__all__ = ["parse_timeout", "timeout_of"]
+__all__ = ["TIMEOUT", "parse_timeout", "timeout_of", "timeout_value"]
 
+TIMEOUT = b"grpc-timeout"
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+MAX_DIGITS = 8
+_UNITS = ((b"m", 1000), (b"S", 1), (b"M", 1 / 60), (b"H", 1 / 3600))
+"""Those that are written: the name, and how many are a second."""
 _SECONDS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -35,10 +41,20 @@ def timeout_of(request: Request) -> float | None:
     Raises:
         GatewayError: ``bad_request`` if what it says is no time.
     """
-    text = request.headers.get("grpc-timeout")
-    if text is None:
+    value = request.headers.values().get(TIMEOUT)
+    if value is None:
         return None
     try:
-        return parse_timeout(text)
+        return parse_timeout(value.decode("latin-1"))
     except ValueError as error:
         raise GatewayError(ErrorType.BAD_REQUEST, str(error)) from error
+
+
+@lru_cache(maxsize=64)  # that of a route is the same for all calls
+def timeout_value(timeout_s: float) -> bytes:
+    """Return the value of ``grpc-timeout``, rounded up: who sends it gives up by itself."""
+    for unit, per_second in _UNITS:
+        value = b"%d" % math.ceil(timeout_s * per_second)
+        if len(value) <= MAX_DIGITS:
+            return value + unit
+    return b"9" * MAX_DIGITS + b"H"

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway import BuildContext, ConnectorRegistration, PolicyRegistration, Stage, hookimpl
+from gateway import (
+    AdminRouteRegistration,
+    BuildContext,
+    ConnectorRegistration,
+    PolicyRegistration,
+    Stage,
+    hookimpl,
+)
 from gateway_grpc.config import BackendGrpcConfig, FrontendGrpcConfig, GrpcConfig
+from gateway_grpc.spellings import BACKEND_ALIASES, BACKEND_REFUSED, GRPC_ALIASES, GRPC_REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from gateway import AdminRequest, Response
     from gateway_grpc.clients import ClientsPolicy
     from gateway_grpc.connector import GrpcBackend
+    from gateway_grpc.descriptors.admin import DeleteDescriptors, ListDescriptors, ReloadDescriptors, UploadDescriptors
     from gateway_grpc.policy import TranscodingPolicy
 
-_RULE = "gateway.router.rules[]"
+    Build = Callable[[GrpcConfig, BuildContext], Callable[[AdminRequest], Awaitable[Response]]]
 
 
 @hookimpl
@@ -29,16 +39,8 @@ def gateway_register_protocols() -> Sequence[ConnectorRegistration]:
             default_on=True,
             protocol="grpc",
             over="http2",
-            aliases={
-                "tls.caFile": "tls.rootCAFile",
-                "tls.certFile": "tls.clientCertFile",
-                "tls.keyFile": "tls.clientKeyFile",
-                "keepAlive.time": "keepAliveTime",
-                "keepAlive.timeout": "keepAliveTimeout",
-                "maxCallSendMsgSize": "maxSendMessageSize",
-                "maxCallRecvMsgSize": "maxReceiveMessageSize",
-                "gateway.backend.grpc.enableReflection": "gateway.protocols.grpc.reflection",
-            },
+            aliases=BACKEND_ALIASES,
+            refused=BACKEND_REFUSED,
         )
     ]
 
@@ -56,19 +58,8 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
             default_on=True,
             # Innermost: everything else sees HTTP and JSON, on both sides.
             stage=Stage.ATTEMPT,
-            aliases={
-                "transcoding": "enableTranscoding",
-                "defaultService": "service",
-                "dynamicDescriptors.files": "files",
-                "dynamicDescriptors.directories": "directories",
-                "dynamicDescriptors.autoReload": "autoReload",
-                "dynamicDescriptors.reloadInterval": "reloadInterval",
-                "jsonTranscoding.enabled": "enableTranscoding",
-                "jsonTranscoding.printOptions": "printOptions",
-                f"{_RULE}.transcoding.pathMappings": f"{_RULE}.grpc.pathMappings",
-                f"{_RULE}.transcoding.methodMappings": f"{_RULE}.grpc.transcodingRules",
-                f"{_RULE}.metadata.grpcService": f"{_RULE}.grpc.service",
-            },
+            aliases=GRPC_ALIASES,
+            refused=GRPC_REFUSED,
         ),
         PolicyRegistration(
             name="grpc-clients",
@@ -81,6 +72,55 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
             stage=Stage.EDGE,
         ),
     ]
+
+
+@hookimpl
+def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
+    return [
+        _admin_route("grpc-descriptors", "What is known of gRPC services", "GET", build_list),
+        _admin_route("grpc-descriptors-upload", "Takes descriptors of gRPC services", "POST", build_upload),
+        _admin_route("grpc-descriptors-delete", "Removes descriptors that were uploaded", "DELETE", build_delete),
+        _admin_route("grpc-descriptors-reload", "Asks for descriptors again", "POST", build_reload, "/reload"),
+    ]
+
+
+def _admin_route(name: str, summary: str, method: str, build: Build, below: str = "") -> AdminRouteRegistration:
+    return AdminRouteRegistration(
+        name=name,
+        summary=summary,
+        config=GrpcConfig,
+        build=build,
+        path="protocols.grpc",
+        aliases=GRPC_ALIASES,
+        refused=GRPC_REFUSED,
+        method=method,
+        admin_path=f"/grpc/descriptors{below}",
+        paths=lambda config: [] if config.descriptors_path is None else [f"{config.descriptors_path}{below}"],
+    )
+
+
+def build_list(config: GrpcConfig, context: BuildContext) -> ListDescriptors:
+    from gateway_grpc.descriptors.admin import ListDescriptors
+
+    return ListDescriptors(context)
+
+
+def build_upload(config: GrpcConfig, context: BuildContext) -> UploadDescriptors:
+    from gateway_grpc.descriptors.admin import UploadDescriptors
+
+    return UploadDescriptors(config, context)
+
+
+def build_delete(config: GrpcConfig, context: BuildContext) -> DeleteDescriptors:
+    from gateway_grpc.descriptors.admin import DeleteDescriptors
+
+    return DeleteDescriptors(config, context)
+
+
+def build_reload(config: GrpcConfig, context: BuildContext) -> ReloadDescriptors:
+    from gateway_grpc.descriptors.admin import ReloadDescriptors
+
+    return ReloadDescriptors(context)
 
 
 def build_connector(config: BackendGrpcConfig, context: BuildContext) -> GrpcBackend:

@@ -9,6 +9,7 @@ from gateway_grpc.native.resting import RestingStreams
 if TYPE_CHECKING:
     from gateway import BuildContext, Handler, Route
     from gateway_grpc.config import GrpcConfig
+    from gateway_grpc.descriptors.inventory import Inventory
     from gateway_grpc.descriptors.library import Library
     from gateway_grpc.descriptors.reflection import ReflectedLibrary
     from gateway_grpc.transcoding.transcoder import Transcoder
@@ -50,7 +51,18 @@ class TranscodingPolicy:
         from gateway_grpc.transcoding.handler import TranscodingHandler  # noqa: PLC0415 - see above
 
         source = self._library or self._reflection_of(route.service)
+        if source is not None:
+            self._inventory().add(source)
         return TranscodingHandler(self._config, source, call_next, route).handle
+
+    def _inventory(self) -> Inventory:
+        """Return all descriptors of this process, which the endpoints can see."""
+        from gateway_grpc.descriptors.inventory import Inventory  # noqa: PLC0415 - see above
+
+        inventory = self._context.keep("descriptors", Inventory)
+        self._context.expose("descriptors", inventory.report)
+        self._context.expose("reload", inventory.reload)
+        return inventory
 
     def _library_of_sources(self) -> Library[Transcoder]:
         from gateway_grpc.descriptors.library import Library  # noqa: PLC0415 - see above

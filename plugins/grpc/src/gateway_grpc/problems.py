@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -11,34 +12,21 @@ from google.protobuf import descriptor_pool, json_format
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # has no types of its own
 
-from gateway import ErrorType, GatewayError, Headers, Response
-from gateway_grpc.status import GrpcStatus, http_status_of, phrase_of
+from gateway import Headers, Response
+from gateway_grpc.status import http_status_of, phrase_of
 
 if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any as AnyMessage
     from google.protobuf.descriptor_pool import DescriptorPool
 
+    from gateway import GatewayError
     from gateway_grpc.channels.channel import CallError
 
-__all__ = ["failure_of", "problem_members", "problem_response", "refusal_members"]
+__all__ = ["problem_members", "problem_response", "refusal_members"]
 
-DETAILS = "grpc-status-details-bin"
+DETAILS = b"grpc-status-details-bin"
 """The metadata that carries a ``google.rpc.Status``."""
 RETRIABLE = frozenset({429, 503})
-
-
-def failure_of(error: CallError) -> GatewayError | None:
-    """Return the failure of the gateway that ``error`` is; ``None`` if it is what the service answered."""
-    if not error.is_local:
-        return None
-    if error.status is GrpcStatus.DEADLINE_EXCEEDED:
-        return GatewayError(ErrorType.UPSTREAM_TIMEOUT, "the service did not answer in time", detail=str(error))
-    if error.status is GrpcStatus.RESOURCE_EXHAUSTED:
-        if "Sent message larger" in error.message:
-            return GatewayError(ErrorType.PAYLOAD_TOO_LARGE, "the message is too large", detail=str(error))
-        return GatewayError(ErrorType.BAD_GATEWAY, "the answer of the service is too large", detail=str(error))
-    message = "the service cannot be reached" if error.is_unsent else "the connection to the service failed"
-    return GatewayError(ErrorType.BAD_GATEWAY, message, detail=str(error), is_unsent=error.is_unsent)
 
 
 def problem_members(error: CallError, pool: DescriptorPool, request_id: str) -> dict[str, Any]:
@@ -85,10 +73,12 @@ def problem_response(members: dict[str, Any], pairs: list[tuple[bytes, bytes]] |
 
 def _details(error: CallError) -> list[AnyMessage]:
     for name, value in error.metadata:
-        if name == DETAILS and isinstance(value, bytes):
+        if name == DETAILS:
             try:
-                return list(status_pb2.Status.FromString(value).details)
-            except DecodeError:
+                # Padded or not (gRPC over HTTP2, "Binary-Header").
+                status = base64.b64decode(value + b"=" * (-len(value) % 4), validate=True)
+                return list(status_pb2.Status.FromString(status).details)
+            except (binascii.Error, DecodeError):
                 return []
     return []
 

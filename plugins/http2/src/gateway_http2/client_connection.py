@@ -8,13 +8,13 @@ transport ◀─ write, once for everything of a turn ◀─ _flush ◀───
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
 from gateway_http2.client_stream import ClientStream
+from gateway_http2.driver import EngineDriver
 from gateway_http2.engine import Connection, ConnectionFault, ErrorCode
 from gateway_http2.request_fields import RequestFields, read_request_fields
 
@@ -36,7 +36,7 @@ DRAIN_GRACE_S = 1.0
 _PING = b"gateway!"
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(EngineDriver):
     """The protocol of one client connection; implements ``gateway.handover.TakenConnection``.
 
     Args:
@@ -46,8 +46,6 @@ class ClientConnection(asyncio.Protocol):
         handover: The connection.
 
     Attributes:
-        deadline_s: When to look at what the client does.
-        engine: The state of the connection.
         limits: What the client is held to beside.
         refuse: As given.
         scheme: ``http`` or ``https``.
@@ -57,24 +55,17 @@ class ClientConnection(asyncio.Protocol):
     __slots__ = (
         "_config",
         "_drained_s",
-        "_fresh",
         "_handover",
         "_head_since_s",
         "_heard_s",
         "_hop",
         "_idle_since_s",
         "_is_closing",
-        "_is_flushing",
-        "_is_lost",
         "_leaves",
-        "_loop",
         "_origin_of",
         "_pinged_s",
         "_started_s",
-        "_transport",
         "_unsent",
-        "deadline_s",
-        "engine",
         "limits",
         "refuse",
         "scheme",
@@ -88,18 +79,17 @@ class ClientConnection(asyncio.Protocol):
         refuse: Callable[[Exchange, GatewayError], None],
         handover: Handover,
     ) -> None:
+        super().__init__()
         self._config = config
         self._handover = handover
         self._hop = handover.hop
         self._transport = handover.transport
-        self._loop = asyncio.get_running_loop()
         self.scheme = handover.hop.scheme
         self.serve = handover.serve
         self.refuse = refuse
         self.limits = handover.limits
-        self._fresh: list[ClientStream] = []  # requests of this turn whose body may be here whole at its end
         self._origin_of: tuple[bytes, Origin] | None = None
-        self._is_closing = self._is_flushing = self._leaves = self._is_lost = False
+        self._is_closing = self._leaves = False
         self._unsent = 0
         now_s = self._started_s = self._heard_s = self._idle_since_s = time.monotonic()
         self._head_since_s = self._pinged_s = self._drained_s = math.inf
@@ -120,19 +110,13 @@ class ClientConnection(asyncio.Protocol):
             self._pinged_s = math.inf
         engine.receive(data)
         if self._fresh:
-            fresh, self._fresh = self._fresh, []
-            for stream in fresh:
-                stream.begin_streaming()
+            self._stream_fresh()
         if engine.is_within_head:
             if self._head_since_s == math.inf:
                 self._head_since_s = time.monotonic()
                 self.look_in(self.limits.read_timeout_s)
         elif self._head_since_s != math.inf:
             self._head_since_s = math.inf
-
-    def eof_received(self) -> bool:
-        """They send no more; returns whether this side stays open."""
-        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End with a connection; asyncio calls it once."""
@@ -141,33 +125,21 @@ class ClientConnection(asyncio.Protocol):
         self._cut_streams(exc or ConnectionResetError("the client closed the connection"))
 
     def pause_writing(self) -> None:
-        """The client is slow: have whatever is being sent wait."""
-        self.engine.is_held = True
+        """The client is slow: have whatever is being sent wait, but not for ever."""
         self._unsent = self._transport.get_write_buffer_size()
         self.look_in(self.limits.write_timeout_s)
-        for stream in list(self.engine.streams.values()):
-            stream.sending_blocked()
+        super().pause_writing()
 
     def resume_writing(self) -> None:
         """The client caught up."""
         self._unsent = 0
-        self.engine.is_held = False
-        self.engine.send_waiting()
-        for stream in list(self.engine.streams.values()):
-            if not stream.is_waiting:
-                stream.sending_open()
+        super().resume_writing()
 
     # gateway_http2.engine.Owner.
 
     def open_stream(self) -> ClientStream:
         """Return the object for a new request."""
         return ClientStream(self)
-
-    def output_ready(self) -> None:
-        """Send what there is at the end of this turn: all answers of it in one write."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            self._loop.call_soon(self._flush)
 
     def settings_received(self) -> None:
         """The client's settings came; the engine heeds them."""
@@ -213,10 +185,6 @@ class ClientConnection(asyncio.Protocol):
             block.meaning = fields
         return fields
 
-    def await_body(self, stream: ClientStream) -> None:
-        """Remember a request whose body may come in this turn."""
-        self._fresh.append(stream)
-
     def stream_ended(self) -> None:
         """A stream is gone: rest, or leave."""
         if not self.engine.streams and not self._is_lost:
@@ -224,10 +192,6 @@ class ClientConnection(asyncio.Protocol):
             self.look_in(self.limits.idle_timeout_s)
             if self._leaves and self._drained_s == math.inf:
                 self._stop_taking()
-
-    def look_in(self, timeout_s: float) -> None:
-        """See to it that the client is looked at in ``timeout_s`` seconds at the latest."""
-        self.deadline_s = min(self.deadline_s, time.monotonic() + timeout_s)
 
     # Deadlines.
 
@@ -329,13 +293,6 @@ class ClientConnection(asyncio.Protocol):
         for stream in streams:
             if isinstance(stream, ClientStream):
                 stream.lose(error)
-
-    def _flush(self) -> None:
-        self._is_flushing = False
-        if not self._is_lost:
-            output = self.engine.take_output()
-            if output:
-                self._transport.write(output)
 
 
 if TYPE_CHECKING:

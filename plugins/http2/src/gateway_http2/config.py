@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from gateway import Config, Duration, Size
+from gateway.tls import TlsToServicesConfig
 
-__all__ = ["BackendHttp2Config", "BackendTlsConfig", "FrontendHttp2Config"]
+__all__ = ["BackendHttp2Config", "FrontendHttp2Config"]
 
 Window = Annotated[Size, Field(ge=65535, le=2**31 - 1)]
 """The connection's window begins with 65535 bytes and cannot be made smaller (RFC 9113 section 6.9.2)."""
@@ -57,32 +58,7 @@ class FrontendHttp2Config(Config):
     )
 
 
-TlsVersion = Literal["1.2", "1.3"]
-
-
-class BackendTlsConfig(Config):
-    """TLS towards services, for instances whose scheme is ``h2``."""
-
-    insecure_skip_verify: bool = Field(default=False, description="Do not verify certificates. For tests only.")
-    server_name: str | None = Field(
-        default=None, description="The name to ask for (SNI) and verify; default the address."
-    )
-    root_ca_file: str | None = Field(
-        default=None, alias="rootCAFile", description="Trust these authorities, PEM, instead of the system's."
-    )
-    client_cert_file: str | None = Field(default=None, description="The gateway's own certificate with its chain, PEM.")
-    client_key_file: str | None = Field(default=None, description="Its private key, PEM.")
-    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
-
-    @model_validator(mode="after")
-    def _whole_pairs(self) -> BackendTlsConfig:
-        if (self.client_cert_file is None) != (self.client_key_file is None):
-            msg = "clientCertFile and clientKeyFile belong together; give both or none"
-            raise ValueError(msg)
-        return self
-
-
-class BackendHttp2Config(Config):
+class BackendHttp2Config(TlsToServicesConfig):
     """HTTP/2 towards services."""
 
     max_conns_per_host: int = Field(
@@ -123,4 +99,3 @@ class BackendHttp2Config(Config):
     header_table_size: TableSize = Field(
         default=4096, description="The dynamic table of header compression (HPACK), in bytes; 0 has none."
     )
-    tls: BackendTlsConfig = Field(default_factory=BackendTlsConfig, description="TLS towards instances.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError
 from gateway.semantics import IDEMPOTENT_METHODS
+from gateway.tls import HTTP_2, TlsOfServices
 from gateway_http2.engine import Limits
 from gateway_http2.pool import InstancePool
 from gateway_http2.service_connection import ServiceConnection
 from gateway_http2.service_stream import Unanswered
-from gateway_http2.tls import service_context
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,8 +56,12 @@ class Http2Connector:
         self._deadlines = context.deadlines
         self._pools: dict[Instance, InstancePool] = {}
         # Built now, so that an unreadable certificate stops the start and not a request.
-        self._tls = service_context(config.tls, context)
+        self._tls = TlsOfServices(config, context, protocol=HTTP_2)
         context.background.start("forget unused pools", self._forget_pools)
+
+    def is_current(self) -> bool:
+        """Tell whether the files of its TLS are still those that it read; asked at a reload."""
+        return self._tls.is_current()
 
     async def open(self, instance: Instance, exchange: Exchange) -> Response:
         """Send the request and return the response once its head is there."""
@@ -106,13 +110,13 @@ class Http2Connector:
             OSError: If the instance cannot be reached, TLS failures included, or does not choose HTTP/2.
         """
         endpoint = pool.instance.endpoint
-        is_tls = endpoint.scheme in TLS_SCHEMES
+        tls = self._tls.of(pool.instance.service) if endpoint.scheme in TLS_SCHEMES else None
         transport, connection = await asyncio.get_running_loop().create_connection(
-            lambda: ServiceConnection(pool, self.config, self.limits, "https" if is_tls else "http"),
+            lambda: ServiceConnection(pool, self.config, self.limits, "http" if tls is None else "https"),
             endpoint.address,
             endpoint.port,
-            ssl=await self._tls.ready() if is_tls else None,
-            server_hostname=(self.config.tls.server_name or endpoint.address) if is_tls else None,
+            ssl=await tls.context.ready() if tls is not None else None,
+            server_hostname=(tls.server_name or endpoint.address) if tls is not None else None,
         )
         if not connection.speaks_http2:
             transport.abort()

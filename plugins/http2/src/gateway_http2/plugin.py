@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from gateway_http2.adapter import Http2Adapter
     from gateway_http2.connector import Http2Connector
 
+WINDOWS = {
+    "initialWindowSize": "initialStreamWindowSize",
+    "initialConnWindowSize": "initialConnectionWindowSize",
+}
+"""As the original gateway's documentation has them, for gRPC."""
+
 
 @hookimpl
 def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegistration]:
@@ -26,6 +32,12 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             over="http",
             alpn=("h2",),
             opening=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            aliases={
+                **WINDOWS,
+                "maxReadFrameSize": "maxFrameSize",
+                "gateway.frontend.http.http2": "gateway.frontend.http2",
+                "gateway.frontend.http.enableHTTP2": "gateway.frontend.http2.enabled",
+            },
         ),
         ConnectorRegistration(
             name="http2",
@@ -38,6 +50,12 @@ def gateway_register_protocols() -> Sequence[AdapterRegistration | ConnectorRegi
             schemes=("h2", "h2c"),
             # A route may say that it speaks HTTP/2 whatever the instance is called.
             also={"http2": ("h2", "h2c", "http", "https", "grpc", "grpcs")},
+            aliases={
+                **WINDOWS,
+                "tls.caFile": "tls.rootCAFile",
+                "tls.certFile": "tls.clientCertFile",
+                "tls.keyFile": "tls.clientKeyFile",
+            },
         ),
     ]
 

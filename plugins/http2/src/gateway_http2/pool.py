@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Waiter
+from gateway.dialing import MAX_WAITING, dial, too_busy, too_slow
 
 if TYPE_CHECKING:
     from gateway import Exchange, Instance
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from gateway_http2.service_connection import ServiceConnection
 
 __all__ = ["InstancePool"]
-
-MAX_WAITING = 1024
-"""How many exchanges wait for a stream of an instance that has no more; Envoy's max_pending_requests."""
 
 
 class InstancePool:
@@ -44,7 +42,7 @@ class InstancePool:
     @property
     def label(self) -> str:
         """How logs call the instance."""
-        return f"instance {self.instance.id} of service {self.instance.service}"
+        return self.instance.label
 
     @property
     def is_empty(self) -> bool:
@@ -69,15 +67,13 @@ class InstancePool:
                 ``unavailable`` if too many wait already.
         """
         if len(self._waiting) >= MAX_WAITING:
-            raise GatewayError(
-                ErrorType.UNAVAILABLE, "the service is too busy", detail=f"{self.label}: too many requests wait"
-            )
+            raise too_busy(self.instance)
         waiter: Waiter[ServiceConnection] = Waiter()
         self._waiting.append(waiter)
         is_full = not self._open_if_wanted()
         timeout_s = self._connector.config.dial_timeout
         handle = asyncio.get_running_loop().call_later(
-            timeout_s, waiter.set_error, self._too_slow(f"no stream became free within {timeout_s} s")
+            timeout_s, waiter.set_error, too_slow(self.instance, f"no stream became free within {timeout_s} s")
         )
         started_s = time.monotonic()
         try:
@@ -143,21 +139,11 @@ class InstancePool:
         return bool(self._opening)
 
     async def _connect(self) -> None:
-        config = self._connector.config
+        connecting = self._connector.connect(self)
         try:
-            async with asyncio.timeout(config.dial_timeout):
-                connection = await self._connector.connect(self)
-        except TimeoutError:
-            self._refuse(self._too_slow(f"did not accept a connection within {config.dial_timeout} s"))
-        except OSError as error:
-            self._refuse(
-                GatewayError(
-                    ErrorType.BAD_GATEWAY,
-                    "the service cannot be reached",
-                    detail=f"{self.label} cannot be reached: {type(error).__name__}: {error}",
-                    is_unsent=True,
-                )
-            )
+            connection = await dial(connecting, self.instance, timeout_s=self._connector.config.dial_timeout)
+        except GatewayError as error:
+            self._refuse(error)
         except asyncio.CancelledError:
             self._refuse(GatewayError(ErrorType.UNAVAILABLE, "the gateway is shutting down"))
             raise
@@ -173,11 +159,6 @@ class InstancePool:
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
             waiter.set_error(error)
-
-    def _too_slow(self, what: str) -> GatewayError:
-        return GatewayError(
-            ErrorType.UPSTREAM_TIMEOUT, "the service did not answer in time", detail=f"{self.label}: {what}"
-        )
 
     def __repr__(self) -> str:
         return f"<InstancePool {self.instance.id}: {len(self._connections)} open, {len(self._waiting)} waiting>"

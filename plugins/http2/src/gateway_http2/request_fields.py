@@ -15,7 +15,7 @@ from gateway.semantics import HOP_BY_HOP, METHODS, REQUEST_ID, UNTRAILED, is_aut
 from gateway_http2.engine import ErrorCode, StreamFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway import Origin
     from gateway_http2.engine import HeaderBlock
@@ -130,15 +130,17 @@ def check_field(name: bytes, value: bytes) -> None:
         raise _malformed("a field that none may be")
 
 
-def read_trailers(block: HeaderBlock) -> Pairs:
+def read_trailers(block: HeaderBlock) -> Sequence[tuple[bytes, bytes]]:
     """Return the trailer fields of a block that may be passed on (RFC 9110 section 6.5.1).
 
     Raises:
         StreamFault: If it is malformed, or holds pseudo-header fields (RFC 9113 section 8.1).
     """
-    for name, value in block.fields:
-        check_field(name, value)
-    return [pair for pair in block.fields if pair[0] not in UNTRAILED]
+    if block.trailers is None:
+        for name, value in block.fields:
+            check_field(name, value)
+        block.trailers = tuple(pair for pair in block.fields if pair[0] not in UNTRAILED)
+    return block.trailers
 
 
 def _pseudo_fields(block: HeaderBlock) -> dict[bytes, bytes]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
+from gateway_http2.driver import EngineDriver
 from gateway_http2.engine import Connection, ConnectionFault, ErrorCode
 from gateway_http2.service_stream import ServiceStream, Unanswered, bad_gateway
 
 if TYPE_CHECKING:
+    import asyncio
+
     from gateway import Exchange, GatewayError
     from gateway_http2.config import BackendHttp2Config
     from gateway_http2.engine import Limits
@@ -22,9 +24,12 @@ __all__ = ["ServiceConnection"]
 logger = logging.getLogger("gateway.plugins.gateway-http2")
 
 _PING = b"gateway?"
+QUIET_PING_INTERVAL_S = 300.0
+"""Between two pings, if nothing but the answer to the first came: servers of gRPC close connections on which there are
+more (C core, ``GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS``)."""
 
 
-class ServiceConnection(asyncio.Protocol):
+class ServiceConnection(EngineDriver):
     """The protocol of one connection to an instance.
 
     Args:
@@ -34,8 +39,6 @@ class ServiceConnection(asyncio.Protocol):
         scheme: ``http`` or ``https``.
 
     Attributes:
-        deadline_s: When to look at what the instance does.
-        engine: The state of the connection.
         pool: As given.
         scheme: As given.
         speaks_http2: Whether that was chosen in the TLS handshake, if there was one.
@@ -43,37 +46,28 @@ class ServiceConnection(asyncio.Protocol):
 
     __slots__ = (
         "_config",
-        "_fresh",
         "_heard_s",
         "_idle_since_s",
         "_in_use",
-        "_is_flushing",
         "_is_leaving",
-        "_is_lost",
-        "_loop",
+        "_is_quiet",
         "_pinged_s",
-        "_transport",
-        "deadline_s",
-        "engine",
         "pool",
         "scheme",
         "speaks_http2",
     )
 
-    _transport: asyncio.Transport
-
     def __init__(self, pool: InstancePool, config: BackendHttp2Config, limits: Limits, scheme: str) -> None:
+        super().__init__()
         self.pool = pool
         self.scheme = scheme
         self.speaks_http2 = False
         self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._fresh: list[ServiceStream] = []  # responses of this turn that may be here whole at its end
         self._in_use = 0  # streams that are open or kept for somebody
-        self._is_flushing = self._is_leaving = self._is_lost = False
+        self._is_leaving = False
         self._heard_s = self._idle_since_s = time.monotonic()
         self._pinged_s = math.inf
-        self.deadline_s = math.inf
+        self._is_quiet = False  # nothing but the answer to a ping came lately
         self.engine = Connection(self, is_server=False, limits=limits)
 
     # The pool's and the connector's side.
@@ -111,8 +105,9 @@ class ServiceConnection(asyncio.Protocol):
             self.release()
             stream.waiter.set_error(Unanswered(self.pool.label, "closed the connection", is_unsent=True))
             return stream
-        if self._in_use == 1 and self._config.keep_alive_timeout:
+        if (self._in_use == 1 or self._is_quiet) and self._config.keep_alive_timeout:
             self._heard_s = time.monotonic()
+            self._is_quiet = False
             self.look_in(self._config.keep_alive_timeout)
         self.engine.open(stream)
         if not self.engine.has_numbers:
@@ -140,33 +135,16 @@ class ServiceConnection(asyncio.Protocol):
         if self._config.keep_alive_timeout:
             self._heard_s = time.monotonic()
             self._pinged_s = math.inf
+            if self._is_quiet:
+                self._is_quiet = False
+                self.look_in(self._config.keep_alive_timeout)
         self.engine.receive(data)
         if self._fresh:
-            fresh, self._fresh = self._fresh, []
-            for stream in fresh:
-                stream.begin_streaming()
-
-    def eof_received(self) -> bool:
-        """They send no more; returns whether this side stays open."""
-        return False
+            self._stream_fresh()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End with a connection; asyncio calls it once."""
         self._lose(Unanswered(self.pool.label, f"closed the connection without an answer ({exc})"))
-
-    def pause_writing(self) -> None:
-        """The instance is slow: have the clients wait."""
-        self.engine.is_held = True
-        for stream in list(self.engine.streams.values()):
-            stream.sending_blocked()
-
-    def resume_writing(self) -> None:
-        """The instance caught up."""
-        self.engine.is_held = False
-        self.engine.send_waiting()
-        for stream in list(self.engine.streams.values()):
-            if not stream.is_waiting:
-                stream.sending_open()
 
     # gateway_http2.engine.Owner.
 
@@ -174,18 +152,13 @@ class ServiceConnection(asyncio.Protocol):
         """Return nothing: services open no streams."""
         raise NotImplementedError
 
-    def output_ready(self) -> None:
-        """Send what there is at the end of this turn: all requests of it in one write."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            self._loop.call_soon(self._flush)
-
     def settings_received(self) -> None:
         """The instance may allow more streams than it was taken to."""
         self.pool.room_changed()
 
     def ping_acknowledged(self, data: bytes) -> None:
         """The instance is there; ``data_received`` noted it."""
+        self._is_quiet = True
 
     def goaway_received(self, code: int) -> None:
         """The instance leaves: finish what it took, and ask elsewhere from now on."""
@@ -197,16 +170,6 @@ class ServiceConnection(asyncio.Protocol):
         self._flush()
         self._lose(bad_gateway(self.pool.label, f"broke the rules of HTTP/2: {fault}"))
         self._transport.close()
-
-    # The streams' side.
-
-    def await_body(self, stream: ServiceStream) -> None:
-        """Remember a response whose body may come in this turn."""
-        self._fresh.append(stream)
-
-    def look_in(self, timeout_s: float) -> None:
-        """See to it that the instance is looked at in ``timeout_s`` seconds at the latest."""
-        self.deadline_s = min(self.deadline_s, time.monotonic() + timeout_s)
 
     # Deadlines.
 
@@ -236,10 +199,15 @@ class ServiceConnection(asyncio.Protocol):
             self._lose(bad_gateway(self.pool.label, f"did not answer a PING within {config.ping_timeout} s"))
             self._transport.abort()
             return math.inf
-        if self._pinged_s == math.inf and self._heard_s + config.keep_alive_timeout <= now_s:
+        silence_s = config.keep_alive_timeout
+        if self._is_quiet:
+            silence_s = max(silence_s, QUIET_PING_INTERVAL_S)
+        if self._pinged_s == math.inf:
+            if self._heard_s + silence_s > now_s:
+                return self._heard_s + silence_s
             self._pinged_s = now_s
             self.engine.ping(_PING)
-        return min(self._pinged_s + config.ping_timeout, max(self._heard_s, now_s) + config.keep_alive_timeout)
+        return self._pinged_s + config.ping_timeout
 
     # The end.
 
@@ -269,13 +237,6 @@ class ServiceConnection(asyncio.Protocol):
         for stream in streams:
             if isinstance(stream, ServiceStream):
                 stream.fail(error)
-
-    def _flush(self) -> None:
-        self._is_flushing = False
-        if not self._is_lost:
-            output = self.engine.take_output()
-            if output:
-                self._transport.write(output)
 
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from gateway import Body, ErrorType, GatewayError, Headers, Response, Waiter
+from gateway.dialing import too_slow
 from gateway.semantics import BODILESS_METHODS, NO_CONTENT
 from gateway_http2.engine import ErrorCode, Stream, StreamFault
 from gateway_http2.request_fields import read_trailers
@@ -137,14 +138,7 @@ class ServiceStream(Stream):
     def time_out(self) -> None:
         """The instance is too slow."""
         self._end(ErrorCode.CANCEL)
-        label = self._connection.pool.label
-        self._deliver(
-            GatewayError(
-                ErrorType.UPSTREAM_TIMEOUT,
-                "the service did not answer in time",
-                detail=f"{label} was silent for {self._timeout_s} s",
-            )
-        )
+        self._deliver(too_slow(self._connection.pool.instance, f"was silent for {self._timeout_s} s"))
 
     def fail(self, error: GatewayError) -> None:
         """The stream is gone, and with it what is under way."""
@@ -286,8 +280,11 @@ class ServiceStream(Stream):
         trailers = read_trailers(block)
         if self._expected_bytes is not None and self._received_bytes != self._expected_bytes:
             raise _not_as_long()
-        self.begin_streaming()
-        self._complete(trailers)
+        if self._early is not None and self._request_body is None:
+            self._respond_trailed(trailers)
+        else:
+            self.begin_streaming()
+            self._complete(trailers)
 
     def begin_streaming(self) -> None:
         """Hand the response over while its body is on its way."""
@@ -309,6 +306,18 @@ class ServiceStream(Stream):
         self._connection.engine.acknowledge(self, len(content))
         self._end(ErrorCode.NO_ERROR)
         self._deliver_response(content)
+
+    def _respond_trailed(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Hand over a response that is here whole, with trailers: a body that is over already."""
+        assert self._early is not None  # noqa: S101 - the caller looked
+        content, self._early = b"".join(self._early), None
+        self._connection.engine.acknowledge(self, len(content))
+        self._end(ErrorCode.NO_ERROR)
+        body = Body(self, self._expected_bytes)
+        if content:
+            body.feed(content)
+        body.end(trailers)
+        self._deliver_response(body)
 
     def _deliver_response(self, body: bytes | Body) -> None:
         fields = self._fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,25 +10,10 @@ if TYPE_CHECKING:
 
     from gateway_grpc.status import GrpcStatus
 
-    Metadata = Sequence[tuple[str, str | bytes]]
-    """Names in lower case; the values of those that end in ``-bin`` are bytes, not base64."""
+    Metadata = Sequence[tuple[bytes, bytes]]
+    """As fields of HTTP: names in lower case; the values of those that end in ``-bin`` are base64."""
 
-__all__ = ["Answer", "CallError", "Channel", "Stream", "TlsIdentity"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsIdentity:
-    """Whom TLS trusts, and what it shows; all of it PEM.
-
-    Attributes:
-        authorities: Who is trusted; ``None`` is who everybody trusts.
-        key: The own private key; ``None`` shows nothing.
-        chain: Its certificate.
-    """
-
-    authorities: bytes | None = None
-    key: bytes | None = field(default=None, repr=False)
-    chain: bytes | None = None
+__all__ = ["Answer", "CallError", "Channel", "Stream"]
 
 
 @dataclass(slots=True)  # not frozen: one is made per call
@@ -45,46 +30,35 @@ class Answer:
 
 
 class CallError(Exception):
-    """A call that failed.
+    """A call that ended with another status than OK: the service said so, or what it said was not gRPC.
 
     Args:
-        status: Of the service, or of what failed on the way.
-        message: What it says.
+        status: How it ended.
+        message: What is told people.
         metadata: What came with it.
-        is_local: Whether not the service said so, but the connection failed; the message may have addresses then.
-        is_unsent: Whether the instance saw nothing of the call.
     """
 
-    def __init__(
-        self,
-        status: GrpcStatus,
-        message: str,
-        *,
-        metadata: Metadata = (),
-        is_local: bool = False,
-        is_unsent: bool = False,
-    ) -> None:
+    def __init__(self, status: GrpcStatus, message: str, *, metadata: Metadata = ()) -> None:
         super().__init__(f"{status.name}: {message}")
         self.status = status
         self.message = message
         self.metadata = metadata
-        self.is_local = is_local
-        self.is_unsent = is_unsent
 
 
 class Stream(Protocol):
-    """A call of a method that takes or gives many messages."""
+    """A call of a method that takes or gives many messages. Used by one task."""
 
     async def read(self) -> bytes | None:
         """Return the next message of the service; ``None`` behind the last.
 
         Raises:
-            CallError: If the call failed.
+            CallError: If the call ended with another status than OK.
+            GatewayError: If the instance cannot be reached, breaks off or takes too long.
             Exception: Whatever the messages that are sent raised.
         """
 
-    async def metadata(self) -> Metadata:
-        """Return what came so far, beside messages; waits until something did."""
+    def metadata(self) -> Metadata:
+        """Return what came so far, beside messages."""
 
     def cancel(self) -> None:
         """Give it up; harmless when it is over."""
@@ -96,6 +70,8 @@ class Channel(Protocol):
     async def call(self, path: str, message: bytes, *, metadata: Metadata, timeout_s: float | None) -> Answer:
         """Call a method that takes and gives one message. Cancellation reaches the service.
 
+        Waits for nothing but a ``Waiter``, unless the answer is compressed.
+
         Args:
             path: ``/package.Service/Method``.
             message: The message, serialized.
@@ -103,17 +79,24 @@ class Channel(Protocol):
             timeout_s: How long it may take, which the service is told; ``None`` is as long as it likes.
 
         Raises:
-            CallError: If it failed.
+            CallError: If it ended with another status than OK.
+            GatewayError: If the message is too large, or the instance cannot be reached, breaks off, answers with what
+                is too large, or takes too long.
         """
 
     def stream(
-        self, path: str, messages: AsyncIterator[bytes], *, metadata: Metadata, timeout_s: float | None
+        self,
+        path: str,
+        messages: bytes | AsyncIterator[bytes],
+        *,
+        metadata: Metadata,
+        timeout_s: float | None,
     ) -> Stream:
-        """Begin a call of any method. ``messages`` are sent as fast as the service takes them.
+        """Make a call of any method. It begins with the first ``read``.
 
         Args:
             path: ``/package.Service/Method``.
-            messages: The messages, serialized.
+            messages: The messages, serialized, taken as fast as the service takes them; or the only one.
             metadata: What goes with them.
             timeout_s: How long all of it may take, which the service is told; ``None`` is as long as it likes.
         """

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from gateway import ErrorType, GatewayError
+from gateway_grpc.descriptors.inventory import services_of
 from gateway_grpc.descriptors.schema import DescriptorError, build_schema
 from gateway_grpc.descriptors.source import LocalSource
 
@@ -52,6 +54,7 @@ class Library(Generic[T]):
     ) -> None:
         self._sources = sources
         self._compile = compile
+        self._context = context
         self._logger = context.logger
         self._is_reloading = is_reloading
         self._current: T | None = None
@@ -59,13 +62,19 @@ class Library(Generic[T]):
         self._due_s: dict[Source, float] = dict.fromkeys(sources, 0.0)
         # By source, and under None of all together: what was said, so that it is said once.
         self._problems: dict[Source | None, str] = {}
+        self._services: list[dict[str, object]] = []
+        # Sources that somebody wants to be asked at once, and those of them that are being asked.
+        self._wanted: set[Source] = set()
+        self._asked: set[Source] = set()
+        self._is_wanted = asyncio.Event()
+        self._is_working = False
         self._is_loaded = asyncio.Event()
         self._loads = context.metrics.counter(
             "gateway_grpc_descriptor_loads_total", "Descriptors that were loaded, by how it went.", ("result",)
         )
         self._read_local(fails=fails)
-        if is_reloading or len(self._sets) < len(sources):
-            context.background.start("load descriptors", self._work)
+        if self._has_work:
+            self._begin_work()
 
     def is_current(self) -> bool:
         """Tell whether what is at hand is still what was read: who looks by itself always is."""
@@ -77,6 +86,11 @@ class Library(Generic[T]):
             )
         except DescriptorError:
             return True  # what was read before is better than that
+
+    @property
+    def at_hand(self) -> T | None:
+        """What was compiled last; ``None`` if there is nothing yet."""
+        return self._current
 
     async def current(self) -> T:
         """Return what was compiled last; waits for the first time.
@@ -93,6 +107,35 @@ class Library(Generic[T]):
         if self._current is None:
             raise unknown_methods("; ".join(self._problems.values()))
         return self._current
+
+    # gateway_grpc.descriptors.inventory.Described
+
+    def report(self) -> dict[str, object]:
+        """Return where its descriptors are from, which services they have, and what is wrong with them."""
+        return {
+            "files": [source.origin for source in self._sources],
+            "services": self._services,
+            "problems": list(self._problems.values()),
+            "isReloading": bool(self._wanted or self._asked),
+        }
+
+    def reload(self, origin: str | None = None) -> bool:
+        """Have sources asked again, soon; returns whether there are any."""
+        wanted = [source for source in self._sources if origin in (None, source.origin)]
+        self._wanted.update(wanted)
+        if wanted:
+            self._is_wanted.set()
+            if not self._is_working:
+                self._begin_work()
+        return bool(wanted)
+
+    @property
+    def _has_work(self) -> bool:
+        return self._is_reloading or bool(self._wanted) or len(self._sets) < len(self._sources)
+
+    def _begin_work(self) -> None:
+        self._is_working = True
+        self._context.background.start("load descriptors", self._work)
 
     def _read_local(self, *, fails: bool) -> None:
         """Read what is at hand, so that it is there from the first request on."""
@@ -116,9 +159,11 @@ class Library(Generic[T]):
 
     async def _work(self) -> None:
         is_first = True
-        while self._is_reloading or len(self._sets) < len(self._sources):
+        while self._has_work:
+            self._is_wanted.clear()
+            self._asked, self._wanted = self._wanted, set()
             now_s = time.monotonic()
-            due = [source for source in self._sources if self._due_s[source] <= now_s]
+            due = [source for source in self._sources if source in self._asked or self._due_s[source] <= now_s]
             is_new = any(await asyncio.gather(*map(self._look, due)))
             if is_new or (is_first and self._sets and self._current is None):
                 try:
@@ -127,8 +172,16 @@ class Library(Generic[T]):
                     self._complain(None, error)
             is_first = False
             self._is_loaded.set()
-            soonest_s = min(self._due_s.values(), default=now_s) - time.monotonic()
-            await asyncio.sleep(min(max(soonest_s, 0.01), TICK_S))
+            self._asked = set()
+            await self._rest()
+        self._is_working = False
+
+    async def _rest(self) -> None:
+        """Wait until a source is due, or somebody wants one to be."""
+        soonest_s = min(self._due_s.values(), default=0.0) - time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(max(soonest_s, 0.01), TICK_S)):
+                await self._is_wanted.wait()
 
     async def _look(self, source: Source) -> bool:
         """Ask a source; returns whether it says something new."""
@@ -146,7 +199,9 @@ class Library(Generic[T]):
         return True
 
     def _build(self) -> T:
-        compiled = self._compile(build_schema([each for sets in list(self._sets.values()) for each in sets]))
+        schema = build_schema([each for sets in list(self._sets.values()) for each in sets])
+        compiled = self._compile(schema)
+        self._services = services_of(schema)
         self._problems.pop(None, None)
         self._loads.labels("ok").add()
         return compiled

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
-from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]  # has no types of its own
 
 from gateway import ErrorType, GatewayError, Response
 from gateway_grpc.call import STATE
 from gateway_grpc.channels.channel import CallError
+from gateway_grpc.descriptors.inventory import services_of
 from gateway_grpc.descriptors.library import unknown_methods
+from gateway_grpc.descriptors.reflection_messages import ReflectionRequest, ReflectionResponse
 from gateway_grpc.descriptors.schema import MAX_DESCRIPTOR_BYTES, DescriptorError, DescriptorSet, build_schema
-from gateway_grpc.problems import failure_of
 from gateway_grpc.status import GrpcStatus
 from gateway_grpc.transcoding.transcoder import Transcoder
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["ReflectedLibrary"]
 
 _NAMES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+ORIGIN = "server reflection"
+"""How it is called among the places where descriptors come from."""
 TIMEOUT_S = 5.0
 """For all questions together."""
 MAX_FILES = 2000
@@ -59,6 +61,27 @@ class ReflectedLibrary:
         self._asked_s = -float("inf")
         self._failure: GatewayError | None = None
         self._asking: asyncio.Event | None = None
+        self._is_wanted = False
+        self._services: list[dict[str, object]] = []
+
+    # gateway_grpc.descriptors.inventory.Described
+
+    def report(self) -> dict[str, object]:
+        """Return what the service says of itself, and why it does not."""
+        return {
+            "files": [ORIGIN],
+            "services": self._services,
+            "problems": [self._failure.detail] if self._failure is not None else [],
+            # The next request asks: nobody else knows the way.
+            "isReloading": False,
+        }
+
+    def reload(self, origin: str | None = None) -> bool:
+        """Have the next request ask; returns whether it is meant at all."""
+        if origin not in (None, ORIGIN):
+            return False
+        self._is_wanted = True
+        return True
 
     async def current(self, call_next: Handler, exchange: Exchange) -> Transcoder:
         """Return what the service said last, or ask it.
@@ -71,7 +94,7 @@ class ReflectedLibrary:
             GatewayError: If it does not say.
         """
         is_due = self._config.auto_reload and self._clock() - self._asked_s >= self._config.reload_interval
-        if self._current is not None and not is_due:
+        if self._current is not None and not is_due and not self._is_wanted:
             return self._current
         return await self._renewed(call_next, exchange)
 
@@ -100,6 +123,7 @@ class ReflectedLibrary:
 
     async def _ask(self, call_next: Handler, exchange: Exchange) -> Transcoder:
         attempts = exchange.attempts
+        self._is_wanted = False
         exchange.state[STATE] = _ReflectionCall()
         try:
             data = await _body(await call_next(exchange))
@@ -124,7 +148,10 @@ class ReflectedLibrary:
         self._logger.error("the service did not describe itself: %s", detail)
 
     def _compiled(self, data: bytes) -> Transcoder:
-        return Transcoder(build_schema([DescriptorSet("server reflection", data)]), self._config)
+        schema = build_schema([DescriptorSet(ORIGIN, data)])
+        transcoder = Transcoder(schema, self._config)
+        self._services = services_of(schema)
+        return transcoder
 
 
 async def _body(response: Response) -> bytes:
@@ -149,11 +176,6 @@ class _ReflectionCall:
             except CallError as error:
                 if error.status is GrpcStatus.UNIMPLEMENTED:
                     continue
-                if error.status is GrpcStatus.INTERNAL and name != _NAMES[-1]:
-                    continue  # what grpcio makes of a refusal that arrives before the question is sent
-                failure = failure_of(error)
-                if failure is not None:
-                    raise failure from error
                 raise unknown_methods(f"server reflection: {error}") from error
         raise unknown_methods("the service has no server reflection, and there are no other descriptors")
 
@@ -197,13 +219,13 @@ class _Conversation:
                     if dependency not in self._files:
                         self._take(await self._answer(file_by_filename=dependency))
 
-    async def _answer(self, **question: str) -> reflection_pb2.ServerReflectionResponse:
-        self._questions.put_nowait(reflection_pb2.ServerReflectionRequest(**question).SerializeToString())
+    async def _answer(self, **question: str) -> Any:  # noqa: ANN401 - its fields are known to nobody
+        self._questions.put_nowait(ReflectionRequest(**question).SerializeToString())
         data = await self._stream.read()
         if data is None:
             raise unknown_methods("server reflection ended early")
         try:
-            answer = reflection_pb2.ServerReflectionResponse.FromString(data)
+            answer = ReflectionResponse.FromString(data)
         except DecodeError as error:
             raise unknown_methods("server reflection answered with something else") from error
         if answer.HasField("error_response"):
@@ -211,7 +233,7 @@ class _Conversation:
             raise unknown_methods(f"server reflection of {what!r}: {answer.error_response.error_message[:200]}")
         return answer
 
-    def _take(self, answer: reflection_pb2.ServerReflectionResponse) -> None:
+    def _take(self, answer: Any) -> None:  # noqa: ANN401 - as above
         for data in answer.file_descriptor_response.file_descriptor_proto:
             try:
                 name = descriptor_pb2.FileDescriptorProto.FromString(data).name

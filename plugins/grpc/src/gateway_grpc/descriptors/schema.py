@@ -184,6 +184,15 @@ def _merged(sets: Iterable[DescriptorSet]) -> dict[str, _File]:
     return files
 
 
+def check_set(each: DescriptorSet) -> None:
+    """Look whether something is a set of descriptors at all; whether it goes with others is another question.
+
+    Raises:
+        DescriptorError: If not.
+    """
+    _read(each)
+
+
 def _read(each: DescriptorSet) -> descriptor_pb2.FileDescriptorSet:
     try:
         found = descriptor_pb2.FileDescriptorSet.FromString(each.data)

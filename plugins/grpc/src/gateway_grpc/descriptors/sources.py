@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from gateway_grpc.config import DescriptorSourceConfig, GrpcConfig
     from gateway_grpc.descriptors.source import Source
 
-__all__ = ["sources_of"]
+__all__ = ["UPLOADED", "sources_of"]
+
+UPLOADED = ".desc"
+"""How the names of uploaded files end, as the original gateway wants it."""
 
 
 def sources_of(config: GrpcConfig, context: BuildContext) -> Iterator[Source]:
@@ -28,6 +31,8 @@ def sources_of(config: GrpcConfig, context: BuildContext) -> Iterator[Source]:
         yield FileSource(context.resolve(path), interval_s)
     for path in config.directories:
         yield FolderSource(context.resolve(path), config.file_extensions, interval_s)
+    if config.upload_directory is not None:
+        yield FolderSource(context.resolve(config.upload_directory), (UPLOADED,), interval_s)
     for source in config.descriptor_sources:
         yield from _of(source, config, context)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError, Headers
 from gateway_grpc.content_types import NATIVE, content_type_of, is_native
-from gateway_grpc.native.places import Places
 from gateway_grpc.native.request import check_messages
 from gateway_grpc.native.response import NO_STATUS, ServiceMessages
 from gateway_grpc.native.timer import CallTimer, remaining_s
@@ -35,7 +34,6 @@ class NativeCalls:
 
     def __init__(self, carrier: Connector, config: BackendGrpcConfig, counter: CallCounter) -> None:
         self._carrier = carrier
-        self._places = Places(is_tls=config.tls.enabled)
         self._counter = counter
         self._send_limit_bytes = config.send_limit_bytes
         self._receive_limit_bytes = config.receive_limit_bytes
@@ -55,7 +53,7 @@ class NativeCalls:
             raise GatewayError(ErrorType.METHOD_NOT_ALLOWED, message, headers=[(b"allow", b"POST")])
         check_messages(request, self._send_limit_bytes)
         left_s = remaining_s(exchange)
-        opening = self._carrier.open(self._places.of(instance), exchange)
+        opening = self._carrier.open(instance, exchange)
         if left_s is None:
             return self._answer(await opening, exchange, None)
         timer = CallTimer(left_s)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 import types
 from typing import TYPE_CHECKING, Any
 
 from gateway import ErrorType, GatewayError
-from gateway_grpc.deadline import timeout_of
+from gateway_grpc.deadline import timeout_of, timeout_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -21,10 +20,6 @@ __all__ = ["CallTimer", "remaining_s"]
 DEADLINE = "grpc.deadline"
 """The key of ``Exchange.state`` under which stands when the client's patience ends, in monotonic seconds; a second
 attempt finds ``grpc-timeout`` as the first one left it."""
-
-TIMEOUT = b"grpc-timeout"
-MAX_DIGITS = 8
-_UNITS = ((b"m", 1000), (b"S", 1), (b"M", 1 / 60), (b"H", 1 / 3600))
 
 
 def remaining_s(exchange: Exchange) -> float | None:
@@ -43,20 +38,11 @@ def remaining_s(exchange: Exchange) -> float | None:
     left_s = deadline_s - time.monotonic()
     if left_s <= 0:
         raise too_late("the call's time was over before the service was asked")
-    value = _timeout_value(left_s)
+    value = timeout_value(left_s)
     # As the client wrote it, unless it is a millisecond less by now: the same value again costs nothing on the wire.
-    if value != _timeout_value(timeout_of(request) or 0.0):
+    if value != timeout_value(timeout_of(request) or 0.0):
         request.headers.set("grpc-timeout", value.decode("ascii"))
     return left_s
-
-
-def _timeout_value(timeout_s: float) -> bytes:
-    """Return the value of ``grpc-timeout``, rounded up: the client gives up by itself."""
-    for unit, per_second in _UNITS:
-        value = b"%d" % math.ceil(timeout_s * per_second)
-        if len(value) <= MAX_DIGITS:
-            return value + unit
-    return b"9" * MAX_DIGITS + b"H"
 
 
 def too_late(detail: str) -> GatewayError:

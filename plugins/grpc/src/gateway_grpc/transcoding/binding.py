@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway_grpc.descriptors.schema import DescriptorError
 from gateway_grpc.transcoding.fields import FieldError, descriptor_of, field_of
 from gateway_grpc.transcoding.router import ANY_METHOD, Router
-from gateway_grpc.transcoding.template import TemplateError, parse_template
+from gateway_grpc.transcoding.template import REST, TemplateError, parse_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,7 +139,22 @@ def build_router(schema: Schema, config: GrpcConfig) -> Router:
         if config.http_annotations and method.http is not None:
             for rule in (method.http, *method.http.additional_bindings):
                 _add_annotation(router, rule, method, schema)
+    if config.method:
+        _add_fallback(router, schema, config)
     return router
+
+
+def _add_fallback(router: Router, schema: Schema, config: GrpcConfig) -> None:
+    """Bind all requests of the rule that nothing else is bound to."""
+    try:
+        method = schema.find(config.method, config.service)
+    except DescriptorError as error:
+        msg = f"method: {error}"
+        raise DescriptorError(msg) from error
+    template = parse_template(f"/{REST}")
+    for http_method in sorted(_HTTP_METHODS - {"OPTIONS"}):
+        body = "" if http_method in _BODYLESS else WHOLE
+        router.add(http_method, template, Binding(method, template, body, "", schema.pool))
 
 
 def _add_rule(router: Router, text: str, rule: TranscodingRuleConfig, schema: Schema, config: GrpcConfig) -> None:

@@ -64,9 +64,6 @@ class TranscodingHandler:
         content_type = content_type_of(request.headers)
         if is_native(content_type):
             return await resting(exchange, self._next, self._idle_s)
-        if asyncio.current_task() is None:
-            # What follows uses asyncio as it likes. An exchange that waits for something of asyncio's gets a task.
-            await asyncio.sleep(0)
         if request.body and content_type and not _is_json(content_type):
             # Only what no form of a foreign page can send.
             return problem_response(_unsupported(content_type, request.id))
@@ -81,8 +78,12 @@ class TranscodingHandler:
             raise GatewayError(ErrorType.NOT_IMPLEMENTED, "this route takes no JSON", detail="there are no descriptors")
         http_method, path = exchange.request.method, self._paths.apply(exchange.upstream_path)
         if isinstance(library, Library):
-            transcoder = await library.current()
-            return transcoder, transcoder.router.find(http_method, path)
+            known = library.at_hand
+            if known is None:
+                await _task()
+                known = await library.current()
+            return known, known.router.find(http_method, path)
+        await _task()
         transcoder = await library.current(self._next, exchange)
         try:
             return transcoder, transcoder.router.find(http_method, path)
@@ -96,42 +97,51 @@ class TranscodingHandler:
         """Return the call that a request means."""
         request, method = exchange.request, match.binding.method
         client_s = timeout_of(request)
+        takes_lines = method.takes_stream and content_type in LINES
+        message = b"" if takes_lines else await self._message(transcoder, match, exchange)
         if method.takes_stream or method.gives_stream:
+            await _task()
             return StreamCall(
                 transcoder,
                 match,
+                None if takes_lines else message,
                 request_names=self._request_names,
                 response_names=self._response_names,
                 timeout_s=client_s,
                 first_s=self._timeout_s,
                 idle_s=self._idle_s,
                 max_line_bytes=self._max_body_bytes,
-                takes_lines=method.takes_stream and content_type in LINES,
             )
-        body = await self._body(exchange)
-        read = transcoder.reader.read
-        if len(body) <= LARGE_BYTES:
-            message = read(match, body, request.query)
-        else:
-            message = await asyncio.to_thread(read, match, body, request.query)
-        timeouts_s = [each for each in (client_s, self._timeout_s) if each is not None]
+        timeout_s = self._timeout_s
+        if client_s is not None and (timeout_s is None or client_s < timeout_s):
+            timeout_s = client_s
         return UnaryCall(
             transcoder,
             match.binding,
             message,
             request_names=self._request_names,
             response_names=self._response_names,
-            timeout_s=min(timeouts_s, default=None),
+            timeout_s=timeout_s,
         )
 
-    async def _body(self, exchange: Exchange) -> bytes:
-        body = exchange.request.body
+    async def _message(self, transcoder: Transcoder, match: Match, exchange: Exchange) -> bytes:
+        """Return the message that a request is, serialized."""
+        request = exchange.request
+        body = request.body
         if isinstance(body, Body):
             # Put back: another try, or another instance, wants it too.
-            exchange.request.body = body = await body.read(self._max_body_bytes)
+            request.body = body = await body.read(self._max_body_bytes)
         if len(body) > self._max_body_bytes:
             raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {self._max_body_bytes} bytes")
-        return body
+        if len(body) <= LARGE_BYTES:
+            return transcoder.reader.read(match, body, request.query)
+        return await asyncio.to_thread(transcoder.reader.read, match, body, request.query)
+
+
+async def _task() -> None:
+    """See to it that what follows runs in a task, as asyncio's time-outs need: who waits for asyncio gets one."""
+    if asyncio.current_task() is None:
+        await asyncio.sleep(0)
 
 
 def _is_json(content_type: str) -> bool:

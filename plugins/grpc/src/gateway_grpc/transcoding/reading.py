@@ -105,7 +105,13 @@ class MessageReader:
 
 def _json(body: bytes) -> Any:  # noqa: ANN401 - whatever it is
     try:
-        return _DECODER.decode(body.decode())
+        text = body.decode()
+        try:
+            value, end = _DECODER.raw_decode(text)
+        except json.JSONDecodeError:
+            value, end = None, -1
+        # With white space around it, or no JSON; seldom, and then the library says what is wrong.
+        return value if end == len(text) else _DECODER.decode(text)
     except RecursionError as error:
         raise _too_deep() from error
     except UnicodeDecodeError as error:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError, Headers, Response
 from gateway_grpc.channels.channel import CallError
-from gateway_grpc.metadata import metadata_of, pairs_of
-from gateway_grpc.problems import failure_of, problem_members, refusal_members
+from gateway_grpc.metadata import metadata_of
+from gateway_grpc.problems import problem_members, refusal_members
 from gateway_grpc.transcoding.lines import lines_of
 from gateway_grpc.transcoding.unary import LARGE_BYTES, answered
 
@@ -35,19 +35,20 @@ class StreamCall:
     Args:
         transcoder: Makes messages of JSON, and JSON of messages.
         match: What the request is bound to.
+        message: What is sent, serialized; ``None`` if each line of the body is a message.
         request_names: Which fields of the request the service is told.
         response_names: Which metadata of the answer the client is told.
         timeout_s: How long all of it may take; ``None`` is as long as it likes.
         first_s: How long the service may be silent before its first message, once it was sent one; ``None`` likewise.
         idle_s: How long it may be silent later; ``None`` likewise.
-        max_line_bytes: How long the JSON of a message may be.
-        takes_lines: Whether each line of the body is a message; otherwise all of it is one.
+        max_line_bytes: How long a line may be.
     """
 
     def __init__(
         self,
         transcoder: Transcoder,
         match: Match,
+        message: bytes | None,
         *,
         request_names: Names,
         response_names: Names,
@@ -55,26 +56,26 @@ class StreamCall:
         first_s: float | None,
         idle_s: float | None,
         max_line_bytes: int,
-        takes_lines: bool,
     ) -> None:
         self._transcoder = transcoder
         self._match = match
+        self._message = message
         self._request_names = request_names
         self._response_names = response_names
         self._timeout_s = timeout_s
         self._first_s = first_s
         self._idle_s = idle_s
         self._max_line_bytes = max_line_bytes
-        self._takes_lines = takes_lines
 
     async def perform(self, channel: Channel, exchange: Exchange) -> Response:
         """Make the call; returns when its first message is there."""
         method, request = self._match.binding.method, exchange.request
-        is_replayable = isinstance(request.body, bytes)
-        silence = _Silence(self._first_s)
+        message, silence = self._message, _Silence(self._first_s)
+        if message is not None:
+            silence.begin()
         stream = channel.stream(
             method.path,
-            self._messages(request, silence.begin),
+            self._messages(request, silence.begin) if message is None else message,
             metadata=metadata_of(request, self._request_names),
             timeout_s=self._timeout_s,
         )
@@ -87,9 +88,11 @@ class StreamCall:
                 response = await self._one(first, await silence.watch(stream.read()), stream)
             is_answered = True
         except CallError as error:
-            if error.is_unsent and not is_replayable:
-                error.is_unsent = False  # what was read of the body is gone
             return answered(error, self._transcoder, request.id, self._response_names)
+        except GatewayError as error:
+            if isinstance(request.body, Body) and request.body.is_consumed:
+                error.is_unsent = False  # what was read of the body is gone
+            raise
         else:
             return response
         finally:
@@ -97,8 +100,8 @@ class StreamCall:
                 stream.cancel()
 
     async def _messages(self, request: Request, began: Callable[[], None]) -> AsyncIterator[bytes]:
-        """Yield the messages of the body, as they come."""
-        async for line in self._lines(request):
+        """Yield the messages of the lines of the body, as they come."""
+        async for line in lines_of(request.body, self._max_line_bytes):
             read = self._transcoder.reader.read
             if len(line) <= LARGE_BYTES:
                 message = read(self._match, line, request.query)
@@ -107,17 +110,6 @@ class StreamCall:
             began()
             yield message
         began()
-
-    async def _lines(self, request: Request) -> AsyncIterator[bytes]:
-        body, max_bytes = request.body, self._max_line_bytes
-        if self._takes_lines:
-            async for line in lines_of(body, max_bytes):
-                yield line
-            return
-        data = await body.read(max_bytes) if isinstance(body, Body) else body
-        if len(data) > max_bytes:
-            raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {max_bytes} bytes")
-        yield data
 
     async def _one(self, first: bytes | None, second: bytes | None, stream: Stream) -> Response:
         """Return the one message of a method that gives one."""
@@ -128,7 +120,7 @@ class StreamCall:
         content_type, body = (
             write(binding, first) if len(first) <= LARGE_BYTES else await asyncio.to_thread(write, binding, first)
         )
-        pairs = [(b"content-type", content_type), *pairs_of(await stream.metadata(), self._response_names)]
+        pairs = [(b"content-type", content_type), *self._response_names.to_clients(stream.metadata())]
         return Response(200, headers=Headers(pairs), body=body)
 
     async def _many(self, first: bytes | None, stream: Stream, exchange: Exchange) -> Response:
@@ -139,7 +131,7 @@ class StreamCall:
             (b"content-type", content_type.encode()),
             (b"cache-control", b"no-cache"),
             (b"x-accel-buffering", b"no"),  # nginx and its likes on the way pass on what comes
-            *pairs_of(await stream.metadata(), self._response_names),
+            *self._response_names.to_clients(stream.metadata()),
         ]
         headers = Headers(pairs)
         return Response(
@@ -173,10 +165,7 @@ class StreamCall:
         if isinstance(error, TimeoutError):
             error = GatewayError(ErrorType.UPSTREAM_TIMEOUT, "the service was silent for too long")
         if isinstance(error, CallError):
-            failure = failure_of(error)
-            if failure is None:
-                return problem_members(error, self._transcoder.pool, request_id)
-            error = failure
+            return problem_members(error, self._transcoder.pool, request_id)
         assert isinstance(error, GatewayError)  # noqa: S101 - nothing else is caught
         return refusal_members(error, request_id)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gateway import Headers, Response
 from gateway_grpc.channels.channel import CallError
-from gateway_grpc.metadata import metadata_of, pairs_of
-from gateway_grpc.problems import failure_of, problem_members, problem_response
+from gateway_grpc.metadata import metadata_of
+from gateway_grpc.problems import problem_members, problem_response
 
 if TYPE_CHECKING:
     from gateway import Exchange
@@ -72,23 +72,14 @@ class UnaryCall:
             content_type, body = write(self._binding, data)
         else:
             content_type, body = await asyncio.to_thread(write, self._binding, data)
-        pairs = [(b"content-type", content_type)]
-        if answer.metadata:
-            pairs += pairs_of(answer.metadata, self._response_names)
+        pairs = [(b"content-type", content_type), *self._response_names.to_clients(answer.metadata)]
         return Response(200, headers=Headers(pairs), body=body)
 
 
 def answered(error: CallError, transcoder: Transcoder, request_id: str, names: Names) -> Response:
-    """Return the response for a failure that the service answered.
-
-    Raises:
-        GatewayError: If it is one of the gateway's.
-    """
-    failure = failure_of(error)
-    if failure is not None:
-        raise failure from error
+    """Return the response for a call that ended with another status than OK."""
     members = problem_members(error, transcoder.pool, request_id)
-    return problem_response(members, pairs_of(error.metadata, names))
+    return problem_response(members, names.to_clients(error.metadata))
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ from gateway_http2.engine.huffman import HuffmanError, decode_huffman
 from gateway_http2.engine.static_table import ENTRY_OVERHEAD, STATIC_TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway_http2.engine.static_table import Pair
 
 __all__ = ["Decoder", "HeaderBlock"]
@@ -30,15 +32,17 @@ class HeaderBlock:
     Attributes:
         fields: The fields in order, pseudo-header fields too; not complete if it is too large.
         is_too_large: Whether it holds more than it may.
-        meaning: What the owner derived from it, or ``None``; the same block may come again.
+        meaning: What the owner derived from it as a head, or ``None``; the same block may come again.
+        trailers: What the owner derived from it as trailers, likewise.
     """
 
-    __slots__ = ("fields", "is_too_large", "meaning")
+    __slots__ = ("fields", "is_too_large", "meaning", "trailers")
 
     def __init__(self) -> None:
         self.fields: list[Pair] = []
         self.is_too_large = False
         self.meaning: object = None
+        self.trailers: Sequence[Pair] | None = None
 
 
 class Decoder:

@@ -7,16 +7,17 @@ import weakref
 from typing import TYPE_CHECKING
 
 from gateway import Instance
-from gateway_grpc.channels.pool import TLS_SCHEMES
 
 if TYPE_CHECKING:
     from gateway import Endpoint
 
 __all__ = ["Places"]
 
+TLS_SCHEMES = frozenset({"grpcs", "h2", "https"})
+
 
 class Places:
-    """Finds the place of an instance that is meant for gRPC: the same that JSON for it is sent to.
+    """Finds the place of an instance that is meant for gRPC.
 
     Args:
         is_tls: Whether TLS is spoken to all, whatever their scheme (``backend.grpc.tls.enabled``).
