@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.errors import ConfigurationError
 from gateway.testing import Reply
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +54,9 @@ async def test_sessions_in_a_header(gateway_factory, three):
     answers = [await gateway.ask("GET", "/", headers={"x-user": "ann"}) for _ in range(10)]
     assert len({answer.text for answer in answers}) == 1
     assert not any("set-cookie" in answer for answer in answers)
+
+
+async def test_keys_that_mean_nothing_are_refused_where_they_stand(gateway_factory, upstream):
+    rule = {"loadBalance": "sticky", "sessionAffinity": {"maxEntries": 10000}}
+    with pytest.raises(ConfigurationError, match=r"sessionAffinity\.maxEntries: sessions are not stored"):
+        await gateway_factory(upstream=upstream, rule=rule)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from gateway import Endpoint, Exchange, Headers, Instance, Request, Response, Route
 from gateway.runtime.shared_memory import MemoryStore, SharedMemory
 from gateway_affinity.config import SessionAffinityConfig
-from gateway_affinity.sticky_session import NamedSession, StickyCookie
+from gateway_affinity.sticky_session import MOST_TAGGED, NamedSession, StickyCookie
 from gateway_affinity.token import TOKEN_LENGTH, Tokens
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +77,33 @@ async def test_a_client_stays_whichever_worker_it_comes_by(sticky):
         instance, cookie = await ask(workers[0], instances, asking())
         for worker in workers:
             assert await ask(worker, instances, asking(cookie=f"a=1; {value(cookie)}; b=2")) == (instance, None)
+
+
+async def test_among_thousands_that_come_at_once_a_client_stays_where_it_was(sticky):
+    """They get their tags some at a time; a client's is not waited for."""
+    instances, cookies = pool(3000), {}
+    before, after = await sticky(), await sticky()
+    for _ in range(8):
+        instance, cookie = await ask(before, instances, asking())
+        cookies[instance] = value(cookie)
+    assert len(after._tags) == 0
+    await ask(after, instances, asking())
+    assert len(after._tags) == MOST_TAGGED
+    for instance, cookie in cookies.items():
+        assert await ask(after, instances, asking(cookie=cookie)) == (instance, None)
+    others = instances[1500:]
+    for cookie in cookies.values():
+        assert (await ask(after, others, asking(cookie=cookie)))[0] in others
+
+
+async def test_a_retry_goes_elsewhere_by_weight_as_long_as_there_is_somebody(sticky):
+    balancer = await sticky()
+    large = Instance("orders", Endpoint(address="large", port=80, weight=10_000))
+    instances = (*pool(3), large)
+    assert {(await ask(balancer, instances, asking(large)))[0].id for _ in range(40)} == {
+        "host-0:80", "host-1:80", "host-2:80"
+    }  # fmt: skip
+    assert (await ask(balancer, instances, asking(*instances)))[0] in instances
 
 
 async def test_clients_are_spread_by_weight(sticky):
@@ -256,7 +283,6 @@ def test_a_retry_of_a_session_goes_to_the_same_other_one():
         ({"ttl": 0}, "at least a second"),
         ({"secret": "short"}, "too short"),
         ({"sameSite": "none", "secure": False}, "needs secure"),
-        ({"maxEntries": 10000}, "nothing to limit"),
         ({"source": "ip"}, "'cookie', 'header' or 'query'"),
     ],
 )

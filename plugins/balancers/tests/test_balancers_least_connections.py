@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway_balancers.least_connections import LeastConnections
-from gateway_balancers.load_table import LoadTables
+from gateway_balancers.load_table import MOST_VOID, LoadTables
 
 
 def start(balancer, instances, exchange):
@@ -20,6 +20,14 @@ def start(balancer, instances, exchange):
 
 def balancer_with(chance=0.5):
     return LeastConnections(LoadTables(lambda: chance))
+
+
+def places(balancer):
+    """Count the places in its queues, void ones too."""
+    table = balancer._table
+    count = sum(len(queue.entries) for queue in table._queues.values())
+    assert count == table._entries
+    return count
 
 
 def load(instance):
@@ -130,10 +138,10 @@ def test_releases_nobody_asks_about_do_not_pile_up(pool, asking, release):
             instance.in_flight += 1
             release(instance)
     assert len(balancer._table._changed) <= 4
-    assert len(balancer._table._heap) <= 4
+    assert places(balancer) <= 4
 
 
-def test_the_heap_stays_small_under_load(pool, asking, release, seeded):
+def test_places_do_not_pile_up_under_load(pool, asking, release, seeded):
     balancer, instances, rng = balancer_with(), pool(*[1] * 10), seeded(3)
     busy = [start(balancer, instances, asking()) for _ in range(200)]
     for _ in range(3000):
@@ -142,7 +150,17 @@ def test_the_heap_stays_small_under_load(pool, asking, release, seeded):
             release(busy.pop(rng.randrange(len(busy))))
             busy.append(start(balancer, instances, asking()))
         busy.append(start(balancer, instances, asking()))
-        assert len(balancer._table._heap) <= 2 * 10 + 8
+        assert places(balancer) <= 2 * 10 + MOST_VOID
+
+
+def test_queues_that_nobody_is_in_are_forgotten(pool, asking, release):
+    balancer, instances = balancer_with(), pool(1, 1, 3)
+    busy = [start(balancer, instances, asking()) for _ in range(3 * MOST_VOID)]
+    while busy:
+        release(busy.pop())
+        balancer.select(instances, asking())
+    assert len(balancer._table._queues) <= 2 * 3 + MOST_VOID
+    assert len(balancer._table._heap) <= len(balancer._table._queues)
 
 
 def test_it_listens_to_the_present_instances_only(pool, asking):

@@ -17,31 +17,52 @@ from gateway_balancers.weighted_round_robin import WeightedRoundRobin
 
 def test_a_peak_counts_at_once_and_is_forgotten_by_and_by(pool, clock):
     (one,), table = pool(1), LatencyTable(10.0, clock)
-    assert table.latency_s(one) == 0
+    table.follow([one])
+    assert table.latency_s(0) == 0
     one.last_latency_s = float("0.1")
-    assert table.latency_s(one) == 0.1
+    assert table.latency_s(0) == 0.1
     one.last_latency_s = float("2.0")
-    assert table.latency_s(one) == 2.0
+    assert table.latency_s(0) == 2.0
     clock.advance(10)
     one.last_latency_s = float("0.1")
-    assert table.latency_s(one) == pytest.approx(2 * exp(-1) + 0.1 * (1 - exp(-1)))
+    assert table.latency_s(0) == pytest.approx(2 * exp(-1) + 0.1 * (1 - exp(-1)))
 
 
 def test_what_is_not_asked_becomes_attractive_again(pool, clock):
     (one,), table = pool(1), LatencyTable(10.0, clock)
+    table.follow([one])
     one.last_latency_s = 5.0
-    table.latency_s(one)
+    table.latency_s(0)
     clock.advance(30)
-    assert table.latency_s(one) == pytest.approx(5 * exp(-3))
+    assert table.latency_s(0) == pytest.approx(5 * exp(-3))
+
+
+def test_what_is_known_outlives_a_change_of_the_others(pool, clock):
+    table, (one, two, three) = LatencyTable(10.0, clock), pool(1, 1, 1)
+    one.last_latency_s, two.last_latency_s = 1.0, 2.0
+    table.follow([one, two])
+    clock.advance(10)
+    two.last_latency_s = 0.0
+    table.follow([three, two])
+    assert [table.latency_s(0), table.latency_s(1)] == [0.0, pytest.approx(2 * exp(-1))]
+    clock.advance(10)
+    table.follow([two, one, three])
+    assert [table.latency_s(0), table.latency_s(1)] == [pytest.approx(2 * exp(-2)), 1.0]
+    assert len(table._seen) == 3
+    table.follow([one])
+    assert len(table._seen) == 3
+    table.follow([three])
+    assert len(table._seen) == 1
 
 
 def test_a_clock_that_jumps_back_does_no_harm(pool, clock):
     (one,), table = pool(1), LatencyTable(10.0, clock)
+    table.follow([one])
     one.last_latency_s = 1.0
-    table.latency_s(one)
+    table.latency_s(0)
     clock.advance(-1_000_000)
     one.last_latency_s = 0.5
-    assert table.latency_s(one) <= 1.0
+    assert table.latency_s(0) <= 1.0
 
 
 def test_what_is_new_is_asked_once_and_then_waited_for(pool, asking, clock):
@@ -135,7 +156,7 @@ def test_adaptive_finds_out_what_works(mean_latency_s):
     mean_s, _, balancer = mean_latency_s(adaptive, SLOW, rate=45)
     assert mean_s < worst_s / 5
     assert mean_s < best_s * 4
-    assert max(balancer.shares) == balancer.shares[2] > 0.4
+    assert balancer.shares[0] == min(balancer.shares) < 0.2
     assert sum(balancer.shares) == pytest.approx(1)
     assert min(balancer.shares) >= LEAST_SHARE
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway_balancers.shares import Shares, step_over
+from gateway_balancers.shares import BATCH, Shares, step_over
 from gateway_balancers.weighted_random import WeightedRandom
 
 
@@ -22,20 +22,29 @@ def test_instances_are_drawn_as_often_as_their_weight_says(pool, asking, seeded)
 def test_every_point_of_the_line_belongs_to_one_position(pool, weights):
     total = sum(weights)
     chance = iter((point + 0.5) / total for point in range(total))
-    shares = Shares(pool(*weights), lambda: next(chance))
-    assert Counter(shares.draw() for _ in range(total)) == dict(enumerate(weights))
+    instances = pool(*weights)
+    shares = Shares(instances, lambda: next(chance))
+    drawn = Counter(shares.line[shares.draw()] for _ in range(total))
+    assert [drawn[instance] for instance in instances] == weights
+
+
+@given(weights=st.lists(st.integers(1, 50), min_size=1, max_size=8), seed=st.integers(0, 9))
+def test_a_batch_is_what_would_be_drawn_one_by_one(pool, seeded, weights, seed):
+    instances = pool(*weights)
+    batch, single = Shares(instances, seeded(seed).random), Shares(instances, seeded(seed).random)
+    assert batch.draw_batch() == [single.draw() for _ in range(BATCH)]
 
 
 @given(weights=st.lists(st.integers(1, 20), min_size=2, max_size=8), data=st.data())
 def test_without_the_excluded_the_others_keep_their_proportions(pool, weights, data):
     instances = pool(*weights)
     excluded = data.draw(st.lists(st.sampled_from(instances), max_size=len(weights) - 1))
-    others = {number: weight for number, weight in enumerate(weights) if instances[number] not in excluded}
+    others = {each: each.weight for each in instances if each not in excluded}
     total = sum(others.values())
     chance = iter((point + 0.5) / total for point in range(total))
     shares = Shares(instances, lambda: next(chance))
     taken = shares.positions(excluded)
-    assert Counter(shares.draw_but(taken) for _ in range(total)) == others
+    assert Counter(shares.line[shares.draw_but(taken)] for _ in range(total)) == others
 
 
 @pytest.mark.parametrize("total", [3, 10, 2**20 + 1, 10**9, 2**40 - 1])

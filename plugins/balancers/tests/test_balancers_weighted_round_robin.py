@@ -128,6 +128,19 @@ def test_long_cycles_are_exact_too(seeded):
     assert Counter(take(turns, sum(weights))) == dict(enumerate(weights))
 
 
+@pytest.mark.parametrize("kinds", [2, 5, 40])
+def test_among_many_all_shares_are_exact_and_nobody_is_far_from_its_due(kinds, seeded):
+    rng = seeded(kinds)
+    weights = [rng.randint(1, kinds) for _ in range(1500)] + [100]
+    turns = take(smooth_turns(weights, rng.random), 4 * sum(weights))
+    groups = sorted(set(weights))
+    assert len(groups) > 1
+    shares = [weight * weights.count(weight) for weight in groups]
+    assert deviation(shares, [0] * len(groups), [groups.index(weights[position]) for position in turns]) < 3 + 3
+    taken = Counter(turns)
+    assert all(abs(taken[position] - 4 * weight) <= 6 for position, weight in enumerate(weights))
+
+
 def test_enormous_weights_are_not_written_out(seeded):
     weights = [10**6, 10**6 - 1, 1]
     turns = take(smooth_turns(weights, seeded(3).random), 1000)

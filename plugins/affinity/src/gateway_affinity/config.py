@@ -75,14 +75,6 @@ class SessionAffinityConfig(Config):
     header_name: Name = Field(default="X-Session-Id", description="`header`: its name.")
     query_param: str = Field(default="session_id", min_length=1, description="`query`: the name of the parameter.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _has_no_table(cls, block: object) -> object:
-        if isinstance(block, dict) and "maxEntries" in block:
-            msg = "maxEntries has nothing to limit: sessions are not stored, and any number of them fits; remove it"
-            raise ValueError(msg)
-        return block
-
     @model_validator(mode="after")
     def _can_be_kept(self) -> Self:
         if self.same_site == "none" and self.secure is False:

@@ -24,6 +24,12 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
             path="router.sessionAffinity",
             rule_key="sessionAffinity",
             other_names=("sticky",),
+            refused={
+                "methods": "one thing says who a client is; write 'source'",
+                "encoding": "the cookie is opaque to clients, and signed; remove it",
+                "algorithm": "the cookie is opaque to clients, and signed; remove it",
+                "maxEntries": "sessions are not stored, and any number of them fits; remove it",
+            },
             aliases={
                 "type": "source",
                 "cookie.name": "cookieName",
@@ -32,6 +38,7 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
                 "cookie.httpOnly": "httpOnly",
                 "cookie.secure": "secure",
                 "cookie.sameSite": "sameSite",
+                "gateway.router.rules[].stickySession": "gateway.router.rules[].sessionAffinity",
             },
         )
     ]

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["NamedSession", "StickyCookie"]
 
 SECRET_BYTES = 32
+MOST_DRAWS = 8
+"""How often lots are drawn for one that is not excluded, before all of them are looked at."""
+MOST_TAGGED = 512
+"""How many instances that come together get their tags in one selection: a millisecond or two."""
 MAX_SESSION_LENGTH = 1024
 """Of a longer name only so much counts; it is hashed on every request."""
 
@@ -42,11 +46,19 @@ class _Free:
 
     def choose(self, excluded: Sequence[Instance]) -> Instance:
         """Return one that is not excluded, as long as there is one."""
-        free = (
-            self if not excluded else _Free([e for e in self.taking if e not in excluded] or self.taking, self._chance)
-        )
-        one, other = free.draw(), free.draw()
+        one, other = self.draw(), self.draw()
+        if excluded and (one in excluded or other in excluded):
+            return self._choose_but(excluded)
         return one if one.in_flight * (other.weight or 1) <= other.in_flight * (one.weight or 1) else other
+
+    def _choose_but(self, excluded: Sequence[Instance]) -> Instance:
+        for _ in range(MOST_DRAWS):
+            one = self.draw()
+            if one not in excluded:
+                return one
+        # Nearly all of the weight is excluded.
+        left = [each for each in self.taking if each not in excluded]
+        return _Free(left, self._chance).draw() if left else self.draw()
 
     def draw(self) -> Instance:
         """Return one by lot, by weight."""
@@ -89,6 +101,7 @@ class StickyCookie:
         self._free: _Free
         self._by_tag: dict[bytes, Instance] = {}
         self._tags: dict[Instance, bytes] = {}
+        self._untagged: list[Instance] = []
 
     async def __aenter__(self) -> Self:
         """Take the secret that all workers share, unless the configuration has one."""
@@ -116,9 +129,15 @@ class StickyCookie:
         """Return the instance of the client's cookie, else another one."""
         if instances is not self._instances:
             self._adopt(instances)
+        if self._untagged:
+            self._tag(MOST_TAGGED)
         found = self._read(exchange.request)
         if found is not None:
             instance = self._by_tag.get(found[0])
+            if instance is None and self._untagged:
+                # It may be one of these, and nobody is sent elsewhere to save time.
+                self._tag(len(self._untagged))
+                instance = self._by_tag.get(found[0])
             if instance is not None and instance not in exchange.excluded:
                 return instance
         return self._free.choose(exchange.excluded)
@@ -140,8 +159,18 @@ class StickyCookie:
         self._instances = instances
         self._free = _Free(instances, self._chance)
         # An instance of weight 0 gets no new clients, and keeps those that it has: it runs dry.
-        self._tags = {each: self._tags.get(each) or self._tokens.tag(each) for each in instances}
+        known = self._tags
+        self._tags = {each: known[each] for each in instances if each in known}
         self._by_tag = {tag: each for each, tag in self._tags.items()}
+        self._untagged = [each for each in instances if each not in known]
+
+    def _tag(self, count: int) -> None:
+        """Give so many of the instances that have none their tags."""
+        assert self._tokens is not None  # noqa: S101 - see _adopt
+        for instance in self._untagged[-count:]:
+            self._tags[instance] = tag = self._tokens.tag(instance)
+            self._by_tag[tag] = instance
+        del self._untagged[-count:]
 
     def _read(self, request: Request) -> tuple[bytes, float] | None:
         found = cookie_values(request, self._name)
@@ -154,7 +183,7 @@ class StickyCookie:
         found = self._read(request)
         return (
             found is not None
-            and found[0] == self._tags.get(instance)
+            and self._by_tag.get(found[0]) is instance
             and found[1] - self._clock_utc() > self._ttl_s / 2
         )
 

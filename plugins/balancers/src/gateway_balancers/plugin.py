@@ -23,6 +23,24 @@ if TYPE_CHECKING:
     from gateway_balancers.weighted_round_robin import WeightedRoundRobin
 
 
+_DECAY = "what was measured counts the less the older it is; write 'decay', the seconds in which it falls to 1/e"
+_BY_WEIGHT = "how much goes to which instances is said by their 'weight', which a reload changes; write that"
+_REFUSED = {
+    "gateway.router.ipHash": "write 'loadBalance: consistent_hash' and 'consistentHash: {key: address}' in the rule",
+    "gateway.router.leastConnections": "attempts in flight are always weighed by the instances' weights; remove it",
+    "gateway.router.adaptive": "it finds out by itself what works best; remove it",
+    "gateway.router.healthAware": "instances that do not work are never chosen; remove it",
+    "gateway.router.hedging": "no request is sent twice at the same time; write gateway.retry with 'perTryTimeout'",
+    "gateway.router.retry": "write gateway.retry; another try always goes to another instance, if there is one",
+    "gateway.router.connectionPool": "write backend.http.maxConnsPerHost, maxIdleConnsPerHost and idleConnTimeout",
+    "gateway.router.analytics": "write gateway.metrics, which counts requests and attempts by instance",
+    "gateway.router.resourceBased": "write 'loadBalance: adaptive' or 'least_connections' in the rule",
+    "gateway.router.canary": _BY_WEIGHT,
+    "gateway.router.abTest": _BY_WEIGHT,
+}
+"""Keys of the original gateway's documents that mean nothing here."""
+
+
 @hookimpl
 def gateway_register_balancers() -> Sequence[BalancerRegistration]:
     return [
@@ -30,6 +48,7 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
             name="round_robin",
             summary="Each instance in turn (the default)",
             build=build_round_robin,
+            refused=_REFUSED,
         ),
         BalancerRegistration(
             name="weighted_round_robin",
@@ -60,6 +79,7 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
             build=build_response_time,
             path="router.responseTime",
             rule_key="responseTime",
+            refused=dict.fromkeys(("percentile", "window", "updateInterval"), _DECAY),
         ),
         BalancerRegistration(
             name="adaptive",
@@ -73,6 +93,7 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
             build=build_consistent_hash,
             path="router.consistentHash",
             rule_key="consistentHash",
+            refused={"replicaCount": "an instance has as many places as its weight says; write its 'weight'"},
         ),
     ]
 

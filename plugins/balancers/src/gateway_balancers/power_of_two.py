@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-from bisect import insort
 from typing import TYPE_CHECKING
 
 from gateway_balancers.candidates import candidates, weight_of
-from gateway_balancers.shares import Shares, step_over
+from gateway_balancers.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ __all__ = ["PowerOfTwo"]
 
 
 class PowerOfTwo:
-    """Draws two instances and takes the one with fewer attempts in flight for its weight, in O(log n).
+    """Draws two instances and takes the one with fewer attempts in flight for its weight, in O(1).
 
     Two choices instead of one bring the fullest of n instances from about ln n / ln ln n down to about ln ln n / ln 2
     (Azar, Broder, Karlin, Upfal: Balanced Allocations, 1994; Mitzenmacher: The Power of Two Choices in Randomized Load
@@ -38,52 +37,36 @@ class PowerOfTwo:
         self._random = random
         self._take = take
         self._instances: Sequence[Instance] = ()
-        self._candidates: Sequence[Instance] = ()
         self._shares: Shares
-        self._drawn: list[tuple[int, int]] = []
+        self._drawn: list[Instance] = []
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the less busy of two."""
         if instances is not self._instances:
             self._adopt(instances)
+        line = self._shares.line
         if exchange.excluded:
-            return self._select_but(exchange.excluded)
+            first, second = self._shares.draw_two_but(exchange.excluded)
+            return _less_busy(line[first], line[second])
         if not self._drawn:
-            self._drawn = self._draw_pairs()
-        return self._better(*self._drawn.pop())
-
-    def _draw_pairs(self) -> list[tuple[int, int]]:
-        """Return as many pairs as are drawn at a time; of one candidate alone, pairs with itself."""
-        random, others = self._random, len(self._candidates) - 1
-        firsts = self._shares.draw_batch()
-        if not others:
-            return [(first, first) for first in firsts]
-        seconds = [int(random() * others) for _ in firsts]
-        return [
-            (first, second + 1 if second >= first else second) for first, second in zip(firsts, seconds, strict=True)
-        ]
-
-    def _select_but(self, excluded: Sequence[Instance]) -> Instance:
-        taken = self._shares.positions(excluded)
-        first = self._shares.draw_but(taken)
-        insort(taken, first)
-        others = len(self._candidates) - len(taken)
-        if not others:
-            return self._candidates[first]
-        return self._better(first, step_over(int(self._random() * others), taken))
-
-    def _better(self, first: int, second: int) -> Instance:
-        one, other = self._candidates[first], self._candidates[second]
-        if self._shares.is_even:
-            return one if one.in_flight <= other.in_flight else other
-        # Multiplied crosswise: a / b <= c / d without dividing.
-        return one if one.in_flight * weight_of(other) <= other.in_flight * weight_of(one) else other
+            self._drawn = self._shares.draw_instances()
+        one = self._drawn.pop()
+        if not one.in_flight:
+            return one
+        last = len(line) - 1
+        # Of all but the last; where that is the same again, the last one instead.
+        other = line[int(self._random() * last)]
+        return _less_busy(one, other if other is not one else line[last])
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = self._take(instances)
-        self._shares = Shares(self._candidates, self._random)
+        self._shares = Shares(self._take(instances), self._random)
         self._drawn = []
+
+
+def _less_busy(one: Instance, other: Instance) -> Instance:
+    # Multiplied crosswise: a / b <= c / d without dividing.
+    return one if one.in_flight * weight_of(other) <= other.in_flight * weight_of(one) else other
 
 
 if TYPE_CHECKING:

@@ -14,6 +14,12 @@ __all__ = ["SmoothSchedule", "smooth_turns"]
 
 WRITTEN_CYCLE = 1024
 """The longest cycle that is written out once and repeated; a millisecond or two to write."""
+CYCLE = 1024
+"""How long the cycle is in which turns are rounded."""
+MANY = 512
+"""Among more positions than this, a few turns more or less of a group are nothing to each of them."""
+MOST_GROUPS = 64
+"""How many different weights there are at most where turns are rounded: one turn in 16 is then open."""
 
 
 def smooth_turns(weights: Sequence[int], random: Callable[[], float]) -> Iterator[int]:
@@ -21,7 +27,8 @@ def smooth_turns(weights: Sequence[int], random: Callable[[], float]) -> Iterato
 
     Positions of equal weight form a group and take the group's turns one after the other; among groups the turns are
     those of a ``SmoothSchedule``. As weights are rarely all different, that makes few groups and short cycles.
-    Counted from the beginning of a cycle, nobody is ever a whole turn from its due.
+    Counted from the beginning of a cycle, nobody is ever a whole turn from its due; of more than ``MANY`` positions,
+    whose cycle may take days, nobody is ever further from it than a few turns.
 
     Args:
         weights: Positive; not empty.
@@ -30,10 +37,15 @@ def smooth_turns(weights: Sequence[int], random: Callable[[], float]) -> Iterato
     groups: dict[int, list[int]] = {}
     for position, weight in enumerate(weights):
         groups.setdefault(weight, []).append(position)
-    members = [cycle(_begun_anywhere(positions, random)) for positions in groups.values()]
+    members: list[Iterator[int]] = [cycle(_begun_anywhere(positions, random)) for positions in groups.values()]
     if len(members) == 1:
         return members[0]
-    turns = _group_turns([weight * len(positions) for weight, positions in groups.items()], random)
+    group_weights = [weight * len(each) for weight, each in groups.items()]
+    if len(weights) > MANY and len(members) <= MOST_GROUPS:
+        turns, left_open = _rounded_turns(group_weights, random)
+        members.append(next(members[group]) for group in left_open)
+    else:
+        turns = _group_turns(group_weights, random)
     return (next(members[group]) for group in turns)
 
 
@@ -46,6 +58,30 @@ def _group_turns(weights: Sequence[int], random: Callable[[], float]) -> Iterato
     for _ in weights:
         next(schedule)
     return schedule
+
+
+def _rounded_turns(weights: Sequence[int], random: Callable[[], float]) -> tuple[Iterator[int], Iterator[int]]:
+    """Return turns by a short cycle that is nearly right, and who gets those that it leaves open, to make it right.
+
+    Each group has as many turns of the cycle as are due to it, rounded down. The few that are left over by that are
+    open, and named ``len(weights)``. They go to the groups by what the rounding took from them: a schedule of its own,
+    which is asked so seldom that it does not matter what it costs. So all shares are exact, and counted from the
+    beginnings no group is further from its due than 3 turns: a whole one for each of the schedules, and one for how
+    often it was the open turns' turn.
+    """
+    total = sum(weights)
+    counts = [CYCLE * weight // total for weight in weights]
+    counts.append(CYCLE - sum(counts))
+    named = [group for group, count in enumerate(counts) if count]
+    schedule = SmoothSchedule([counts[group] for group in named], random)
+    written = [named[next(schedule)] for _ in range(schedule.cycle)]
+    owed = {group: rest for group, weight in enumerate(weights) if (rest := CYCLE * weight % total)}
+    groups = list(owed)
+    if not groups:
+        return cycle(_begun_anywhere(written, random)), iter(())
+    open_turns = SmoothSchedule(list(owed.values()), random)
+    open_turns.jump_to(int(random() * open_turns.cycle))
+    return cycle(_begun_anywhere(written, random)), (groups[position] for position in open_turns)
 
 
 def _begun_anywhere(turns: Sequence[int], random: Callable[[], float]) -> Sequence[int]:

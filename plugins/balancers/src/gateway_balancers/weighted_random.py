@@ -18,7 +18,7 @@ __all__ = ["WeightedRandom"]
 
 
 class WeightedRandom:
-    """Draws each instance as often as its weight says, in O(log n).
+    """Draws each instance as often as its weight says, in O(1).
 
     Args:
         random: Where chance comes from.
@@ -29,7 +29,6 @@ class WeightedRandom:
         self._random = random
         self._take = take
         self._instances: Sequence[Instance] = ()
-        self._candidates: Sequence[Instance] = ()
         self._shares: Shares
         self._drawn: list[Instance] = []
 
@@ -39,16 +38,14 @@ class WeightedRandom:
             self._adopt(instances)
         if exchange.excluded:
             shares = self._shares
-            return self._candidates[shares.draw_but(shares.positions(exchange.excluded))]
+            return shares.line[shares.draw_but(shares.positions(exchange.excluded))]
         if not self._drawn:
-            candidates = self._candidates
-            self._drawn = [candidates[position] for position in self._shares.draw_batch()]
+            self._drawn = self._shares.draw_instances()
         return self._drawn.pop()
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
-        self._candidates = self._take(instances)
-        self._shares = Shares(self._candidates, self._random)
+        self._shares = Shares(self._take(instances), self._random)
         self._drawn = []
 
 

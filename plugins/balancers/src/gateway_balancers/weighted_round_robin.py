@@ -35,7 +35,8 @@ class WeightedRoundRobin:
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._turns: Iterator[int]
-        self._shares: Shares
+        # Made for the first one that is excluded.
+        self._shares: Shares | None = None
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the next instance."""
@@ -44,14 +45,17 @@ class WeightedRoundRobin:
         instance = self._candidates[next(self._turns)]
         excluded = exchange.excluded
         if excluded and instance in excluded:
-            return self._candidates[self._shares.draw_but(self._shares.positions(excluded))]
+            if self._shares is None:
+                self._shares = Shares(self._candidates, self._random)
+            shares = self._shares
+            return shares.line[shares.draw_but(shares.positions(excluded))]
         return instance
 
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
         self._candidates = self._take(instances)
         self._turns = smooth_turns([weight_of(candidate) for candidate in self._candidates], self._random)
-        self._shares = Shares(self._candidates, self._random)
+        self._shares = None
 
 
 if TYPE_CHECKING:
