@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -282,6 +283,39 @@ async def test_a_changed_file_is_read_again_and_a_broken_one_changes_nothing(
     assert await status(BLUE) == 200
     assert RED not in caplog.text
     assert BLUE not in caplog.text
+
+
+@pytest.mark.parametrize("block", [{}, {"stripKey": True}, {"scheme": "Token"}], ids=["plain", "stripped", "scheme"])
+async def test_every_request_of_a_connection_is_told_alike(gateway_factory, upstream, block):
+    """What was found out for the fields of one request serves those that bring the same."""
+    gateway = await gateway_factory(auth(**block), upstream=upstream)
+    field = {"authorization": f"Token {RED}"} if "scheme" in block else {"x-api-key": RED}
+    async with gateway.client() as client:
+        for _ in range(3):
+            assert (await client.ask("GET", "/", headers=field | {"x-auth-subject": "forged"})).status == 200
+        assert (await client.ask("GET", "/", headers=field)).status == 200
+        assert (await client.ask("GET", "/", headers={"x-api-key": BLUE})).status == 200
+        assert (await client.ask("GET", "/", headers={"x-auth-subject": "forged"})).status == 401
+    assert [request.all("x-auth-subject") for request in upstream.requests] == [["red"]] * 4 + [["blue"]]
+    assert any("x-api-key" in request for request in upstream.requests) is ("stripKey" not in block)
+
+
+async def test_a_key_that_ends_while_its_connection_stays_is_refused(gateway_factory, upstream, tmp_path, caplog):
+    caplog.set_level("INFO")
+    file = tmp_path / "keys.yaml"
+    file.write_text(f"red: {{key: {RED}}}")
+    gateway = await gateway_factory(auth(keys={}, keysFile="keys.yaml", reloadInterval=0.1), upstream=upstream)
+    async with gateway.client() as client:
+        for _ in range(3):
+            assert (await client.ask("GET", "/", headers={"x-api-key": RED})).status == 200
+        ends_at = datetime.now(UTC) + timedelta(seconds=0.5)
+        file.write_text(f"red: {{key: {RED}, expiresAt: {ends_at.isoformat()}}}")
+        await gateway.eventually(lambda: "read 1 API keys" in caplog.text)
+        await gateway.eventually(lambda: datetime.now(UTC) >= ends_at)
+        assert (await client.ask("GET", "/", headers={"x-api-key": RED})).status == 401
+        file.write_text(f"red: {{key: {RED}, disabled: true}}")
+        await gateway.eventually(lambda: caplog.text.count("read 1 API keys") > 1)
+        assert (await client.ask("GET", "/", headers={"x-api-key": RED})).status == 401
 
 
 async def test_a_reload_reads_a_changed_file_at_once(gateway_factory, upstream, tmp_path):

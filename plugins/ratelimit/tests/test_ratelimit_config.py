@@ -64,12 +64,40 @@ def test_the_original_blocks_per_client_and_per_route() -> None:
         limits={
             "perIP": {"enabled": True, "rate": 10, "period": 60},
             "perRoute": {"defaultRate": 100, "defaultPeriod": 60},
-            "global": {"enabled": False, "rate": 1},
         },
     )
+    assert (by_client.name, by_route.name) == ("perIP", "perRoute")
     assert (by_client.key, by_client.rate, by_client.window) == ("client", 10, 60.0)
     assert (by_route.key, by_route.rate, by_route.window) == ("route", 100, 60.0)
     assert limits(limits={"perIP": {"enabled": False, "rate": 1}}) == []
+
+
+def test_limits_over_all_routes_stand_beside_those_of_each() -> None:
+    both, own = limits(**{"limits": 5, "global": {"enabled": True, "defaultRate": 100, "period": 60}})
+    assert (both.name, both.scope, both.key, both.rate, both.window) == ("global", "gateway", "route", 100, 60.0)
+    assert (own.name, own.scope, own.key, own.rate) == ("ratelimit", "route", "client", 5)
+    assert [limit.name for limit in limits(**{"global": ["9/second", {"rate": "99/day", "key": "client"}]})] == [
+        "global-1",
+        "global-2",
+    ]
+    assert limits(**{"global": {"enabled": False, "rate": 1}}) == limits(**{"global": 0}) == []
+
+
+def test_limits_are_told_apart_by_name() -> None:
+    assert [limit.name for limit in limits(limits="5/second; 99/day")] == ["ratelimit-1", "ratelimit-2"]
+    assert [limit.name for limit in limits(limits=["5/second", {"rate": 9, "name": "burst"}], name="api")] == [
+        "api-1",
+        "burst",
+    ]
+    assert limits(limits=5, name="api")[0].name == "api"
+
+
+def test_what_is_written_alike_is_one_limit_for_the_gateway_wherever_it_stands() -> None:
+    def identity(*more: Any, **limit: Any) -> str:
+        return limits(limits=[*more, {"rate": 9, "name": "all", "scope": "gateway", **limit}])[-1].identity
+
+    assert identity() == identity("5/day")
+    assert len({identity(), identity(rate=8), identity(burst=8), identity(name="some"), identity(window="1m")}) == 5
 
 
 @pytest.mark.parametrize(
@@ -92,7 +120,10 @@ def test_the_original_blocks_per_client_and_per_route() -> None:
         ({"limits": {"rate": 5, "key": "principal", "beforeAuthentication": True}}, "nobody is known before"),
         ({"limits": {"rate": 5, "headers": "some"}}, "headers"),
         ({"limits": {"rate": 5, "cost": 0}}, "cost"),
-        ({"limits": {"global": {"rate": 1}}}, "counts for each route by itself"),
+        ({"global": {"rate": 1, "scope": "route"}}, "a global limit is over all routes"),
+        ({"limits": 5, "global": {"rate": 1, "name": "ratelimit"}}, "two limits are called 'ratelimit'"),
+        ({"limits": {"rate": 5, "name": 'a"b'}}, "is no name of a limit"),
+        ({"limits": {"rate": 5, "scope": "world"}}, "scope"),
         ({"limits": {"perIP": 5}}, "perIP is not a block"),
         ({"limits": {"rate": 1, "perIP": {"rate": 1}}}, "perIP"),
         ({"limits": 1, "memory": {"size": "1KB"}}, "between 64KB and 4GB"),

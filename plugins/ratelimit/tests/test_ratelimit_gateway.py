@@ -59,6 +59,55 @@ async def test_several_limits_of_a_rule_all_hold_and_give_back(
     assert (answer.status, answer["x-ratelimit-limit"], answer["x-ratelimit-remaining"]) == (200, "3", "0")
 
 
+async def test_clients_are_told_of_several_limits_by_name(gateway_factory: GatewayFactory, upstream: Upstream) -> None:
+    """draft-ietf-httpapi-ratelimit-headers-11."""
+    limits = [
+        {"rate": "2/second", "name": "burst", "algorithm": "fixed_window"},
+        {"rate": "4/hour", "name": "hourly", "algorithm": "fixed_window"},
+        {"rate": 9, "name": "secret", "headers": "none"},
+    ]
+    gateway = await gateway_factory(upstream=upstream, rule={"rateLimit": {"limits": limits}})
+    answer = await gateway.ask("GET", "/")
+    policy = '"burst";q=2;w=1, "hourly";q=4;w=3600'
+    assert answer["ratelimit-policy"] == policy
+    assert answer["ratelimit"] == '"burst";r=1;t=1, "hourly";r=3;t=3600'
+    assert (answer["x-ratelimit-limit"], answer["x-ratelimit-remaining"]) == ("2", "1")
+    await gateway.ask("GET", "/")
+    refused = await gateway.ask("GET", "/")
+    assert (refused.status, refused["ratelimit-policy"], refused["ratelimit"]) == (429, policy, '"burst";r=0;t=1')
+
+
+async def test_a_limit_over_all_routes_holds_whatever_a_rule_says_of_its_own(
+    gateway_factory: GatewayFactory, upstream: Upstream
+) -> None:
+    rules = [
+        {"path": "/a", "serviceName": "service"},
+        {"path": "/b", "serviceName": "service", "rateLimit": "2/hour"},
+        {"path": "/c", "serviceName": "service", "rateLimit": {"global": 0}},
+    ]
+    gateway = await gateway_factory({"rateLimit": {"global": "5/hour"}, "router": {"rules": rules}}, upstream=upstream)
+    assert await statuses(gateway, 3, "/b", source="127.0.0.2") == [200, 200, 429]
+    # What the rule's own limit refused is given back.
+    assert await statuses(gateway, 4, "/a", source="127.0.0.3") == [200, 200, 200, 429]
+    assert await statuses(gateway, 6, "/c") == [200] * 6
+
+
+async def test_rules_that_write_the_same_limit_for_the_gateway_share_it(
+    gateway_factory: GatewayFactory, upstream: Upstream
+) -> None:
+    shared = {"rate": "3/hour", "name": "search", "scope": "gateway"}
+    rules = [
+        {"path": "/a", "serviceName": "service", "rateLimit": {"limits": [shared]}},
+        {"path": "/b", "serviceName": "service", "rateLimit": {"limits": ["50/hour", shared]}},
+        {"path": "/c", "serviceName": "service", "rateLimit": "3/hour"},
+    ]
+    gateway = await gateway_factory({"router": {"rules": rules}}, upstream=upstream)
+    assert await statuses(gateway, 2, "/a") == [200, 200]
+    assert await statuses(gateway, 2, "/b") == [200, 429]
+    assert await statuses(gateway, 1, "/a", source="127.0.0.2") == [200]
+    assert await statuses(gateway, 3, "/c") == [200, 200, 200]
+
+
 async def test_one_limit_for_all_routes_that_a_rule_can_override_or_turn_off(
     gateway_factory: GatewayFactory, upstream: Upstream
 ) -> None:
@@ -174,12 +223,20 @@ async def test_the_blocks_of_the_original_gateway(
     ("gateway_block", "rule"),
     [
         ({"middleware": {"ratelimit": {"perIP": {"rate": 2, "period": 60}}}}, {}),
+        ({"middleware": {"ratelimit": {"global": {"enabled": True, "rate": 2, "period": 60}}}}, {}),
         ({"middleware": {"ratelimit": {"algorithm": "sliding_window"}}}, {"rateLimit": {"rate": 2, "period": 60}}),
         ({}, {"metadata": {"rateLimit": {"requestsPerSecond": 2}}}),
         ({}, {"rateLimit": {"requestsPerSecond": 1, "burst": 2}}),
         ({"redis": {"port": 1}}, {"rateLimit": {"limits": "2/minute", "onError": "local"}}),
     ],
-    ids=["middleware per client", "middleware as a template", "metadata", "requestsPerSecond", "redis"],
+    ids=[
+        "middleware per client",
+        "middleware for all routes",
+        "middleware as a template",
+        "metadata",
+        "requestsPerSecond",
+        "redis",
+    ],
 )
 async def test_spellings_of_the_original_gateway(
     gateway_factory: GatewayFactory, upstream: Upstream, gateway_block: dict[str, Any], rule: dict[str, Any]

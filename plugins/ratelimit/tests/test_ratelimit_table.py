@@ -86,13 +86,13 @@ async def test_who_used_up_the_most_stays_limited_when_strangers_fill_the_table(
 
 
 @pytest.mark.slow
-async def test_a_million_keys_take_no_more_memory_than_the_table(surroundings: Any) -> None:
-    size = 4 * 1024**2
-    table = await Table.open(surroundings, "million", size, 1)
+async def test_far_more_keys_than_it_holds_take_no_more_memory_than_the_table(surroundings: Any) -> None:
+    size = 1024**2
+    table = await Table.open(surroundings, "many", size, 1)
     for number in range(5000):
         put(table, str(number), 10**18)
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(1_000_000):
+    for number in range(250_000):
         table.store(table.place(str(number)), -1, (10**18,), 0)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     assert grown_kib < size / 1024 + 4096

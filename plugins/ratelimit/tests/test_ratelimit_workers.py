@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 CLIENTS = 16
-SECONDS = 3.0
+SECONDS = 2.0
 RATE = 100
 TOKEN = "a-token-for-tests"
 

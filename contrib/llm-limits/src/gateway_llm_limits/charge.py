@@ -20,6 +20,8 @@ __all__ = ["AppliedLimit", "Charge", "Debts"]
 
 NAME = "llm-limits"
 MAX_DEBTS = 10_000
+MAX_TRIES = 5
+"""How often a debt is asked for: of a quota of which others take at the same time, some may be left."""
 TIMEOUT_S = 10.0
 
 
@@ -75,7 +77,9 @@ class Charge:
         """
         try:
             for applied in limits:
-                self._taken.append(await _take(applied, exchange, model, read, written))
+                key = applied.key(exchange, model)
+                await self._debts.paid(applied.quota, key)
+                self._taken.append(await _take(applied, key, read, written))
         except BaseException:
             self.give_back()
             raise
@@ -108,13 +112,14 @@ class Charge:
             if rest < 0:
                 taken.applied.quota.refund(taken.key, -rest)
             elif rest > 0:
-                # A limiter refuses what is more than there ever is without a look at what is left.
-                self._debts.add(taken.applied.quota, taken.key, min(rest, taken.applied.limit.rate))
+                self._debts.add(taken.applied.quota, taken.key, rest, taken.applied.limit.rate)
         self._taken.clear()
 
 
 class Debts:
     """Takes from quotas what was used already, beside the exchanges. What a quota does not have any more is forgiven.
+
+    Whoever asks next waits until what is owed is paid: otherwise requests could slip by while a store is asked.
 
     Args:
         logger: For what fails.
@@ -122,29 +127,68 @@ class Debts:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._open: asyncio.Queue[tuple[Quota, str, int]] = asyncio.Queue(MAX_DEBTS)
+        self._open: dict[tuple[Quota, str], _Debt] = {}
+        # As many as are open, and so bounded as well.
+        self._due: asyncio.Queue[tuple[Quota, str]] = asyncio.Queue()
 
-    def add(self, quota: Quota, key: str, cost: int) -> None:
-        """Have ``cost`` taken soon."""
-        if self._open.full():
-            self._logger.error("%d charges of tokens wait already; one is dropped", MAX_DEBTS)
-            return
-        self._open.put_nowait((quota, key, cost))
+    def add(self, quota: Quota, key: str, cost: int, most: int) -> None:
+        """Have ``cost`` taken soon.
+
+        Args:
+            quota: Where from.
+            key: Whose.
+            cost: How much, together with what is owed already.
+            most: How much there ever is: a limiter refuses more without a look at what is left.
+        """
+        debt = self._open.get((quota, key))
+        if debt is None:
+            if len(self._open) >= MAX_DEBTS:
+                self._logger.error("%d charges of tokens wait already; one is dropped", MAX_DEBTS)
+                return
+            debt = self._open[quota, key] = _Debt()
+            self._due.put_nowait((quota, key))
+        debt.cost = min(debt.cost + cost, most)
+
+    async def paid(self, quota: Quota, key: str) -> None:
+        """Wait until nothing is owed; at most as long as a charge may take."""
+        debt = self._open.get((quota, key))
+        if debt is not None:
+            await debt.paid.wait()
 
     async def run(self) -> None:
-        """Take, until cancelled."""
+        """Take, until cancelled; together what is owed together, which costs a store one round trip."""
         while True:
-            quota, key, cost = await self._open.get()
-            try:
-                async with asyncio.timeout(TIMEOUT_S):
+            due = [await self._due.get()]
+            while not self._due.empty():
+                due.append(self._due.get_nowait())
+            await asyncio.gather(*(self._pay(quota, key) for quota, key in due))
+
+    async def _pay(self, quota: Quota, key: str) -> None:
+        debt = self._open[quota, key]
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                while debt.cost:
+                    cost, debt.cost = debt.cost, 0
                     await _take_what_there_is(quota, key, cost)
-            except Exception:
-                # Such as a store that does not answer: the next one may be taken again.
-                self._logger.exception("%d tokens could not be charged", cost)
+        except Exception:
+            # Such as a store that does not answer: the next one may be taken again.
+            self._logger.exception("tokens could not be charged")
+        finally:
+            del self._open[quota, key]
+            debt.paid.set()
 
 
-async def _take(applied: AppliedLimit, exchange: Exchange, model: str, read: int, written: int) -> _Taken:
-    key = applied.key(exchange, model)
+class _Debt:
+    """What is owed of one quota."""
+
+    __slots__ = ("cost", "paid")
+
+    def __init__(self) -> None:
+        self.cost = 0
+        self.paid = asyncio.Event()
+
+
+async def _take(applied: AppliedLimit, key: str, read: int, written: int) -> _Taken:
     # A request may allow more output than the whole quota is: it gets what there is.
     cost = max(1, min(applied.counted(read, written), max(applied.limit.rate, applied.counted(read, 0))))
     decision = await applied.quota.acquire(key, cost)
@@ -154,9 +198,12 @@ async def _take(applied: AppliedLimit, exchange: Exchange, model: str, read: int
 
 
 async def _take_what_there_is(quota: Quota, key: str, cost: int) -> None:
-    decision = await quota.acquire(key, cost)
-    if not decision.is_allowed and decision.remaining > 0:
-        await quota.acquire(key, min(cost, decision.remaining))
+    for _ in range(MAX_TRIES):
+        decision = await quota.acquire(key, cost)
+        if decision.is_allowed or decision.remaining <= 0:
+            return
+        # Others may take of it between two tries.
+        cost = min(cost, decision.remaining)
 
 
 def _fields(applied: AppliedLimit, decision: Decision) -> list[tuple[bytes, bytes]]:

@@ -90,7 +90,7 @@ class LlmLimits:
         body = request.body
         if isinstance(body, Body):
             content = await body.read(limit)
-            request.body = _again(body, content)
+            request.body = body.replay(content)
         elif len(body) > limit:
             raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {limit} bytes", plugin=NAME)
         else:
@@ -205,29 +205,6 @@ class _Counting:
         written = self._limits.estimate(letters) if usage.output is None else usage.output
         self._limits.note(self._question.model, read, written, self._exchange.route.id, is_guessed=is_guessed)
         self.charge.settle(read, written)
-
-
-class _Arrived:
-    """The producer of a body that is all there."""
-
-    def pause_body(self) -> None:
-        """Nothing more comes."""
-
-    def resume_body(self) -> None:
-        """Nothing more comes."""
-
-    def abort_body(self) -> None:
-        """There is nothing to release."""
-
-
-def _again(body: Body, content: bytes) -> bytes | Body:
-    """Return what was read of a body, to be sent: with its trailer fields, if it had any."""
-    if not body.trailers:
-        return content
-    again = Body(_Arrived(), len(content))
-    again.feed(content)
-    again.end(body.trailers)
-    return again
 
 
 if TYPE_CHECKING:

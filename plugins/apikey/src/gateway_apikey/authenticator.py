@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from hashlib import sha256
+from itertools import takewhile
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -57,7 +58,8 @@ class ApiKeyAuthenticator:
         self._clock = clock
         self._sleep = sleep
         self._sources = sources_of(config)
-        self._finds = [source.find for source in self._sources]
+        # Those that fields alone decide, whatever else a request carries.
+        self._fields = tuple(takewhile(lambda source: source.is_field, self._sources))
         self._challenge = config.scheme or "ApiKey"
         self._index = KeyIndex(config, {})
         self._file: Path | None = context.resolve(config.keys_file) if config.keys_file is not None else None
@@ -103,9 +105,23 @@ class ApiKeyAuthenticator:
         Raises:
             Unauthorized: If the key is unknown, disabled or expired, or is there twice.
         """
+        section = request.headers.section
+        # Whoever sends the same fields again has the same key.
+        memo = section.memo.get(self) if section is not None else None
+        known = memo[1] if memo is not None and memo[0] is self._index else self._look(request)
+        if known is None:
+            return None
+        principal = known.principal
+        if known.is_disabled or principal.expires_at_utc is not None:
+            self._check(known)
+        return principal
+
+    def _look(self, request: Request) -> KnownKey | None:
+        """Return the key that the request carries; ``None`` if it carries none."""
+        section = request.headers.section
         try:
-            for find in self._finds:
-                key = find(request)
+            for source in self._sources:
+                key = source.find(request)
                 if key is not None:
                     break
             else:
@@ -117,10 +133,9 @@ class ApiKeyAuthenticator:
         if known is None:
             self._unknown.value += 1
             raise self._refusal("the API key is not valid", "unknown API key")
-        principal = known.principal
-        if known.is_disabled or principal.expires_at_utc is not None:
-            self._check(known)
-        return principal
+        if section is not None and source in self._fields:
+            section.memo[self] = (self._index, known)
+        return known
 
     def _check(self, known: KnownKey) -> None:
         """Refuse a key that is disabled or has expired."""

@@ -25,13 +25,21 @@ class Source:
     Args:
         find: Returns the key of a request, ``None`` if it has none there; raises ``Malformed``.
         remove: Takes it off the request, however often it is there.
+        is_field: Whether the header fields alone say what it finds.
     """
 
-    __slots__ = ("find", "remove")
+    __slots__ = ("find", "is_field", "remove")
 
-    def __init__(self, find: Callable[[Request], bytes | None], remove: Callable[[Request], None]) -> None:
+    def __init__(
+        self,
+        find: Callable[[Request], bytes | None],
+        remove: Callable[[Request], None],
+        *,
+        is_field: bool = False,
+    ) -> None:
         self.find = find
         self.remove = remove
+        self.is_field = is_field
 
 
 def sources_of(config: ApiKeyConfig) -> tuple[Source, ...]:
@@ -57,12 +65,8 @@ def _field(name: str) -> Source:
         except ValueError as error:
             raise Malformed(str(error)) from None
 
-    def remove(request: Request) -> None:
-        pairs = request.headers.pairs
-        # In place here and below: a protocol plugin may hold the same list.
-        pairs[:] = [pair for pair in pairs if pair[0] != wanted]
-
-    return Source(find, remove)
+    names = frozenset({wanted})
+    return Source(find, lambda request: request.headers.drop(names), is_field=True)
 
 
 def _authorization(scheme: str) -> Source:
@@ -83,9 +87,10 @@ def _authorization(scheme: str) -> Source:
 
     def remove(request: Request) -> None:
         pairs = request.headers.pairs
+        # In place: a protocol plugin may hold the same list.
         pairs[:] = [pair for pair in pairs if pair[0] != b"authorization" or not is_ours(pair[1])]
 
-    return Source(find, remove)
+    return Source(find, remove, is_field=True)
 
 
 def _query(name: str) -> Source:

@@ -48,6 +48,10 @@ class Limit(Config):
     cost: int | None = Field(default=None, description="How much of the quota a request takes.")
     before_authentication: bool | None = Field(default=None, description="As the block's `beforeAuthentication`.")
     headers: str | None = Field(default=None, description="As the block's `headers`.")
+    name: str | None = Field(
+        default=None, description="What clients and metrics call it; `<name>-<number>` by default."
+    )
+    scope: str | None = Field(default=None, description="As the block's `scope`.")
 
 
 class RateLimit(LimitConfig):
@@ -99,7 +103,7 @@ def _as_limit(entry: Any) -> list[Any]:  # noqa: ANN401 - as above
     return [{**block, "rate": amount, "window": window_s} for amount, window_s in parse_rates(rate)]
 
 
-_SCOPES: Mapping[str, str | None] = {"perIP": "client", "perRoute": "route", "global": None}
+_SCOPES = {"perIP": "client", "perRoute": "route"}
 """Limits of the original gateway's ``middleware.ratelimit``, and the key of each."""
 
 
@@ -108,15 +112,29 @@ def _from_scope(scope: str, block: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     if not isinstance(block, Mapping):
         msg = f"{scope} is not a block; write its keys below it, indented, such as 'rate'"
         raise ValueError(msg)  # noqa: TRY004 - as above
+    return [{"key": _SCOPES[scope], "name": scope, **own} for own in _in_our_words(block)]
+
+
+def _in_our_words(block: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """Return a limit as the original ``middleware.ratelimit`` writes it, if it is on."""
     if not block.get("enabled", True):
         return []
-    key = _SCOPES[scope]
-    if key is None:
-        msg = f"{scope!r}: a limit counts for each route by itself; write perRoute or perIP instead"
-        raise ValueError(msg)
     names = {"defaultRate": "rate", "defaultBurst": "burst", "defaultPeriod": "window", "period": "window"}
-    own = {names.get(str(name), str(name)): value for name, value in block.items() if name != "enabled"}
-    return [{"key": key, **own}]
+    return [{names.get(str(name), str(name)): value for name, value in block.items() if name != "enabled"}]
+
+
+def _as_global_limits(value: Any) -> Any:  # noqa: ANN401 - as above
+    """Return the limits over all routes that a value means: of everybody together, unless they say otherwise."""
+    entries = value if isinstance(value, list | tuple) else [value]
+    written = [each for entry in entries for each in (_in_our_words(entry) if isinstance(entry, Mapping) else [entry])]
+    found = [
+        limit if isinstance(limit, Limit) else {"key": "route", **limit, "scope": limit.get("scope", "gateway")}
+        for limit in _as_limits(written[0] if len(written) == 1 else written)
+    ]
+    if any(isinstance(limit, dict) and limit["scope"] != "gateway" for limit in found):
+        msg = "a global limit is over all routes; write it under 'limits', or without 'scope'"
+        raise ValueError(msg)
+    return found
 
 
 _LIMITS_SCHEMA: dict[str, Any] = {
@@ -124,6 +142,7 @@ _LIMITS_SCHEMA: dict[str, Any] = {
     "description": "requests in a window, `10/second; 1000/hour`, a block with `rate`, or a list of these; 0 is none",
 }
 Limits = Annotated[tuple[Limit, ...], BeforeValidator(_as_limits), WithJsonSchema(_LIMITS_SCHEMA)]
+GlobalLimits = Annotated[tuple[Limit, ...], BeforeValidator(_as_global_limits), WithJsonSchema(_LIMITS_SCHEMA)]
 
 
 class RateLimitConfig(LimitConfig):
@@ -131,6 +150,12 @@ class RateLimitConfig(LimitConfig):
 
     limits: Limits = Field(
         description="The limits: a number, `10/second; 1000/hour`, a block, or a list of these; 0 is none."
+    )
+    global_limits: GlobalLimits = Field(
+        default=(),
+        alias="global",
+        description="Limits over all routes, beside those of each; written like `limits`, and of everybody together "
+        "unless they say a `key`.",
     )
     window: Window = Field(default=1.0, description="How long a window is; seconds, or `1m`.")
     burst: int | None = Field(
@@ -154,6 +179,12 @@ class RateLimitConfig(LimitConfig):
         "lets pass.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_global_alone(cls, data: Any) -> Any:  # noqa: ANN401 - as above
+        is_global_alone = isinstance(data, Mapping) and "global" in data and "limits" not in data
+        return {**data, "limits": ()} if is_global_alone else data
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         self.store_config()
@@ -165,6 +196,11 @@ class RateLimitConfig(LimitConfig):
             raise ValueError(": ".join(filter(None, (where, first["msg"])))) from error
         for limit in limits:
             _check(limit)
+        names = [limit.name for limit in limits]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            msg = f"two limits are called {twice!r}; give each a 'name' of its own"
+            raise ValueError(msg)
         return self
 
     def store_config(self) -> tuple[str, StoreConfig]:
@@ -187,20 +223,41 @@ class RateLimitConfig(LimitConfig):
 
 def limits_of(config: RateLimitConfig) -> Sequence[RateLimit]:
     """Return each limit that ``config`` means, with what the block says for all of them."""
+    name = config.name or "ratelimit"
+    own = config.limits
+    return [
+        *(
+            _limit_of(config, limit, _numbered("global", config.global_limits, number), f"global:{number}")
+            for number, limit in enumerate(config.global_limits)
+        ),
+        *(_limit_of(config, limit, _numbered(name, own, number), str(number)) for number, limit in enumerate(own)),
+    ]
+
+
+def _numbered(name: str, limits: Sequence[Limit], number: int) -> str:
+    """Return what a limit is called that has no name of its own."""
+    return name if len(limits) == 1 else f"{name}-{number + 1}"
+
+
+def _limit_of(config: RateLimitConfig, limit: Limit, name: str, place: str) -> RateLimit:
     store_name, store = config.store_config()
-    found = []
-    for number, limit in enumerate(config.limits):
-        own = {name: value for name, value in vars(limit).items() if value is not None}
-        block = {name: getattr(config, name) for name in (*LimitConfig.model_fields, "window", "algorithm")}
-        merged = {**block, **own}
-        is_bucket = merged["algorithm"] == "token_bucket"
-        # Windows of different lengths cannot share counters; a bucket keeps its own over a change of rate or burst.
-        identity = f"{merged['algorithm']}:{merged['key']}:{number}"
-        merged["identity"] = identity if is_bucket else f"{identity}:{merged['window']:g}"
-        if limit.burst is None:
-            merged["burst"] = config.burst if is_bucket and config.burst is not None else limit.rate
-        found.append(RateLimit(**merged, store_name=store_name, store=store, on_outage=config.on_outage))
-    return found
+    block = {key: getattr(config, key) for key in (*LimitConfig.model_fields, "window", "algorithm")}
+    merged = {**block, "name": name, **{key: value for key, value in vars(limit).items() if value is not None}}
+    is_bucket = merged["algorithm"] == "token_bucket"
+    if limit.burst is None:
+        merged["burst"] = config.burst if is_bucket and config.burst is not None else limit.rate
+    merged["identity"] = _identity(merged, place)
+    return RateLimit(**merged, store_name=store_name, store=store, on_outage=config.on_outage)
+
+
+def _identity(limit: Mapping[str, Any], place: str) -> str:
+    """Return what sets the counters of a limit apart from those of others in the same store."""
+    identity = f"{limit['algorithm']}:{limit['key']}"
+    if limit["scope"] == "gateway":
+        # Rules that write the same limit share it, wherever it stands; those that do not must not share counters.
+        return f"{identity}:gateway:{limit['name']}:{limit['rate']}:{limit['burst']}:{limit['window']:g}"
+    # Windows of different lengths cannot share counters; a bucket keeps its own over a change of rate or burst.
+    return f"{identity}:{place}" if limit["algorithm"] == "token_bucket" else f"{identity}:{place}:{limit['window']:g}"
 
 
 def _check(limit: RateLimit) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.interfaces import Limiter
 
-_OF_THE_BLOCK = ("enabled", "mode", "onError", "onOutage", "store", "stores", "memory", "redis", "limits")
+_OF_THE_BLOCK = ("enabled", "mode", "onError", "onOutage", "store", "stores", "memory", "redis", "limits", "global")
 """What a rule's ``rateLimit`` may say beside what a limit says of itself."""
 
 
@@ -28,6 +28,7 @@ def gateway_register_limiters() -> Sequence[LimiterRegistration]:
             config=RateLimitConfig,
             build=build,
             limits_of=limits_of,
+            sufficient_keys=("global",),
             path="rateLimit",
             rule_keys={
                 "rateLimit": "limits",
@@ -42,7 +43,7 @@ def gateway_register_limiters() -> Sequence[LimiterRegistration]:
                 "period": "window",
                 "perIP": "limits.perIP",
                 "perRoute": "limits.perRoute",
-                "global": "limits.global",
+                "global.requestsPerSecond": "global.rate",
                 "onError": "onOutage",
                 "limits.requestsPerSecond": "limits.rate",
                 "limits.period": "limits.window",

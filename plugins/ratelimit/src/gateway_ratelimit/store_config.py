@@ -120,6 +120,9 @@ class RedisConfig(Config):
         if not isinstance(data, Mapping):
             return data
         found = dict(data)
+        if not found.pop("enabled", True):
+            msg = "a block that is there is on; remove it, or write 'store: memory'"
+            raise ValueError(msg)
         for old, new in _SPELLINGS.items():
             if old in found:
                 found.setdefault(new, found.pop(old))
