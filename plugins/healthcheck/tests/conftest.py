@@ -50,6 +50,7 @@ def context(directory) -> Any:
         resolve=Path,
         keep=lambda key, make: kept.setdefault(key, make()),
         expose=exposed.__setitem__,
+        connector_config=lambda name: None,
         background=SimpleNamespace(start=work.__setitem__),
     )
 

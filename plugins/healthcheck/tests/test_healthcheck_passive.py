@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway import ErrorType, GatewayError
 from gateway.interfaces import AttemptRecord
 from gateway_healthcheck.outliers import low_success_rates, slow_ones
-from gateway_healthcheck.passive import OutlierDetector
+from gateway_healthcheck.passive import NobodyWatches, OutlierDetector
 
 
 @pytest.fixture
@@ -283,3 +283,7 @@ def test_outliers_are_a_minority_below_the_mean(rates):
     found = low_success_rates(rates, 1.9)
     assert len(found) <= len(rates) / (1 + 1.9**2) + 1e-9
     assert all(rates[each] < sum(rates.values()) / len(rates) for each in found)
+
+
+def test_where_nobody_watches_no_records_of_attempts_are_made():
+    assert not hasattr(NobodyWatches(), "attempt_finished"), "whoever has it is told of each attempt"

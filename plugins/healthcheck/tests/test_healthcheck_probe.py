@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import sys
 import time
 from concurrent import futures
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]  # it has no stubs
@@ -18,12 +20,21 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[i
 from gateway.testing import Reply
 from gateway_healthcheck.config import ActiveConfig
 from gateway_healthcheck.probe import Failed, Place, build_probe
+from gateway_healthcheck.tls import CheckTls
 
 pytestmark = pytest.mark.anyio
 
 
-async def ask(port: int, commands: Any = None, *, scheme: str = "http", **config: Any) -> None:
-    probe = build_probe(ActiveConfig.model_validate(config), commands or {}, Path)
+def check_tls(**connectors: Any) -> CheckTls:
+    """Return TLS of checks beside these connectors."""
+    context: Any = SimpleNamespace(
+        connector_config=connectors.get, resolve=Path, logger=logging.getLogger("gateway.plugins.gateway-healthcheck")
+    )
+    return CheckTls(context)
+
+
+async def ask(port: int, commands: Any = None, *, scheme: str = "http", connectors: Any = None, **config: Any) -> None:
+    probe = build_probe(ActiveConfig.model_validate(config), commands or {}, check_tls(**(connectors or {})))
     async with asyncio.timeout(5):
         await probe(Place(scheme, "127.0.0.1", port, "orders"))
 
@@ -98,7 +109,7 @@ async def test_nobody_there_fails(upstream):
 
 
 async def test_a_file_of_authorities_that_is_not_there_is_found_at_once():
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(ValueError, match="No such file"):
         await ask(1, tls={"rootCAFile": "/nowhere/ca.pem"})
 
 
@@ -184,7 +195,7 @@ async def test_an_exit_code_decides(monkeypatch):
 
 async def test_a_program_that_does_not_end_is_killed_with_its_children(tmp_path):
     code = "import subprocess, sys, time; subprocess.Popen(['/bin/sleep', '30']); time.sleep(30)"
-    probe = build_probe(ActiveConfig.model_validate({"type": "exec", "command": "check"}), program(code), Path)
+    probe = build_probe(ActiveConfig.model_validate({"type": "exec", "command": "check"}), program(code), check_tls())
     started_s = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):

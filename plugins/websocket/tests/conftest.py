@@ -252,8 +252,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("tunnel", "policy"):
-        monkeypatch.setattr(f"gateway_websocket.{module}.time", clock)
+    for module in ("gateway.principal", "gateway_websocket.tunnel"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock
 
 

@@ -405,7 +405,8 @@ async def test_without_tls_there_is_none_to_share(gateway_factory):
 def test_a_certificate_of_its_own_is_whole():
     for tls, why in (
         ({"certFile": "cert.pem"}, "belong together"),
-        ({"minVersion": "1.3"}, "that of frontend.http.tls"),
+        ({"minVersion": "1.3"}, "set it in frontend.http.tls"),
+        ({"clientAuth": "require", "clientCAFile": "ca.pem"}, "set it in frontend.http.tls"),
     ):
         with pytest.raises(ValueError, match=why):
             WebSocketConfig.model_validate({"port": 0, "tls": tls})

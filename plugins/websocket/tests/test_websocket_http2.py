@@ -159,7 +159,7 @@ async def connect_h2() -> AsyncIterator[Callable[[RunningGateway], Awaitable[Cli
 @pytest.fixture
 def clock(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The clock that HTTP/2 sees as well."""
-    for module in ("client_connection", "client_stream"):
+    for module in ("client_connection", "client_stream", "driver"):
         monkeypatch.setattr(f"gateway_http2.{module}.time", clock)
     return clock
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from gateway_healthcheck.config import dependency_probe, share_percent
 from gateway_healthcheck.probe import Failed, Place, build_probe
+from gateway_healthcheck.tls import CheckTls
 from gateway_healthcheck.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class ActiveChecker:
         self._clock = clock
         self._chance = chance
         self._logger = context.logger
-        self._resolve = context.resolve
+        self._tls = CheckTls(context)
         self._known: WeakKeyDictionary[Instance, bool] = context.keep("states", WeakKeyDictionary)
         self._services: dict[str, _CheckedService] = {}
         self._unchecked: set[str] = set()
@@ -123,6 +124,10 @@ class ActiveChecker:
         self._states = metrics.gauge(
             "gateway_health_check_status", "Whether active checks say that it works: 1 or 0.", ("service", "instance")
         )
+
+    def is_current(self) -> bool:
+        """Tell whether the files of certificates are still those that were loaded; asked at a reload."""
+        return self._tls.is_current()
 
     # gateway.interfaces.HealthChecker
 
@@ -203,7 +208,7 @@ class ActiveChecker:
         return _Check(name, probe, self._probe(probe), Place(scheme, address, port))
 
     def _probe(self, config: ActiveConfig) -> Probe:
-        return build_probe(config, self._config.commands, self._resolve)
+        return build_probe(config, self._config.commands, self._tls)
 
     def _all_checks(self) -> Iterator[_Check]:
         for service in self._services.values():

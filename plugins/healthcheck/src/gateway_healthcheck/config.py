@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from gateway import Config, Duration, Size
+from gateway.tls import BackendTlsConfig
 from gateway_healthcheck.legacy import modernised
 
 __all__ = ["ActiveConfig", "DependencyConfig", "HealthConfig", "PassiveConfig", "SlowStartConfig"]
@@ -96,17 +97,6 @@ Path = Annotated[str, AfterValidator(_path)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-class ProbeTlsConfig(Config):
-    """How instances with scheme `https` are believed."""
-
-    root_ca_file: str | None = Field(
-        default=None, alias="rootCAFile", description="PEM file of authorities; without it those of the system."
-    )
-    insecure_skip_verify: bool = Field(
-        default=False, description="Take any certificate: a check sends nothing secret by itself."
-    )
-
-
 class ActiveConfig(Config):
     """How instances are asked whether they work."""
 
@@ -142,8 +132,9 @@ class ActiveConfig(Config):
         default=None, description="`http`: a regular expression that the beginning of the body must contain."
     )
     max_body: Size = Field(default=65536, le=1048576, description="`http`: how much of the body is looked at.")
-    tls: ProbeTlsConfig = Field(
-        default_factory=ProbeTlsConfig, description="`http`, `grpc`: how instances with scheme `https` are believed."
+    tls: BackendTlsConfig = Field(
+        default_factory=BackendTlsConfig,
+        description="`http`, `grpc`: what is another over TLS than for requests to the service.",
     )
     grpc_service: str = Field(default="", description="`grpc`: the service asked about; empty is the server as such.")
     command: str | None = Field(default=None, description="`exec`: one of `commands`.")

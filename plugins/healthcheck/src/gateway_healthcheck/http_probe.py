@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gateway_healthcheck.config import ActiveConfig
     from gateway_healthcheck.probe import Place
+    from gateway_healthcheck.tls import CheckTls
 
 __all__ = ["GrpcProbe", "HttpProbe"]
 
@@ -29,10 +30,10 @@ class HttpProbe:
 
     Args:
         config: What to send, and what to expect.
-        tls: For instances with scheme ``https``.
+        tls: What is believed and shown over TLS.
     """
 
-    def __init__(self, config: ActiveConfig, tls: ssl.SSLContext) -> None:
+    def __init__(self, config: ActiveConfig, tls: CheckTls) -> None:
         self._method = config.method.encode()
         self._target = config.path.encode()
         self._host = config.host
@@ -40,7 +41,7 @@ class HttpProbe:
         self._statuses = config.expected_statuses
         self._pattern = re.compile(config.expected_body.encode()) if config.expected_body is not None else None
         self._max_body_bytes = config.max_body
-        self._tls = tls
+        self._tls = _Tls(config, tls, is_grpc=False)
 
     async def __call__(self, place: Place) -> None:
         """Return if the answer is one of those expected."""
@@ -50,11 +51,12 @@ class HttpProbe:
             (b"Connection", b"close"),
             *self._headers,
         ]
+        tls, name = await self._tls.towards(place)
         try:
             async with (
-                httpcore.AsyncConnectionPool(ssl_context=self._tls, max_connections=1) as pool,
+                httpcore.AsyncConnectionPool(ssl_context=tls, max_connections=1) as pool,
                 pool.stream(
-                    self._method, _url(place, self._target), headers=headers, extensions=_names(self._host)
+                    self._method, _url(place, tls, self._target), headers=headers, extensions=_names(name)
                 ) as response,
             ):
                 if not any(low <= response.status <= high for low, high in self._statuses):
@@ -72,17 +74,17 @@ class GrpcProbe:
 
     Args:
         config: The service asked about.
-        tls: For instances with scheme ``https``; others are spoken to in HTTP/2 with prior knowledge.
+        tls: What is believed and shown over TLS; without it HTTP/2 is spoken with prior knowledge.
     """
 
-    def __init__(self, config: ActiveConfig, tls: ssl.SSLContext) -> None:
+    def __init__(self, config: ActiveConfig, tls: CheckTls) -> None:
         name = config.grpc_service.encode()
         # HealthCheckRequest: field 1, a string; a message is preceded by a flag and its length.
         message = b"\x0a" + _varint(len(name)) + name if name else b""
         self._content = b"\x00" + len(message).to_bytes(4, "big") + message
         self._host = config.host
         self._headers = [(name.lower().encode(), value.encode()) for name, value in config.headers.items()]
-        self._tls = tls
+        self._tls = _Tls(config, tls, is_grpc=True)
 
     async def __call__(self, place: Place) -> None:
         """Return if it is serving."""
@@ -94,15 +96,16 @@ class GrpcProbe:
             (b"user-agent", b"gateway-healthcheck"),
             *self._headers,
         ]
+        tls, name = await self._tls.towards(place)
         try:
             async with (
-                httpcore.AsyncConnectionPool(ssl_context=self._tls, http1=False, http2=True, max_connections=1) as pool,
+                httpcore.AsyncConnectionPool(ssl_context=tls, http1=False, http2=True, max_connections=1) as pool,
                 pool.stream(
                     b"POST",
-                    _url(place, b"/grpc.health.v1.Health/Check"),
+                    _url(place, tls, b"/grpc.health.v1.Health/Check"),
                     headers=headers,
                     content=self._content,
-                    extensions=_names(self._host),
+                    extensions=_names(name),
                 ) as response,
             ):
                 if response.status != 200:
@@ -116,14 +119,38 @@ class GrpcProbe:
             raise Failed(f"{type(error).__name__}: {error}".rstrip(": ")) from error
 
 
-def _url(place: Place, target: bytes) -> httpcore.URL:
-    scheme = b"https" if place.scheme in ("https", "grpcs") else b"http"
+class _Tls:
+    """TLS as a check means it.
+
+    Args:
+        config: The check.
+        tls: What is believed and shown.
+        is_grpc: Whether it is by gRPC.
+    """
+
+    def __init__(self, config: ActiveConfig, tls: CheckTls, *, is_grpc: bool) -> None:
+        self._own = config.tls
+        # Who asks for a host expects its certificate.
+        host = config.host
+        self._name = self._own.server_name or (host and (host.rpartition(":")[0] or host))
+        self._tls = tls
+        self._is_grpc = is_grpc
+
+    async def towards(self, place: Place) -> tuple[ssl.SSLContext | None, str | None]:
+        """Return the context, ``None`` without TLS, and the name to verify, ``None`` for that of the address."""
+        if not self._tls.is_spoken(place, is_grpc=self._is_grpc):
+            return None, None
+        tls = self._tls.of(self._own, place, is_grpc=self._is_grpc)
+        return await tls.context.ready(), self._name or tls.server_name
+
+
+def _url(place: Place, tls: ssl.SSLContext | None, target: bytes) -> httpcore.URL:
+    scheme = b"http" if tls is None else b"https"
     return httpcore.URL(scheme=scheme, host=place.address.encode(), port=place.port, target=target)
 
 
-def _names(host: str | None) -> dict[str, str]:
-    """Return whose certificate is expected, where it is not that of the address."""
-    return {} if host is None else {"sni_hostname": host.rpartition(":")[0] or host}
+def _names(server_name: str | None) -> dict[str, str]:
+    return {} if server_name is None else {"sni_hostname": server_name}
 
 
 async def _beginning(response: httpcore.Response, limit_bytes: int) -> bytes:

@@ -93,10 +93,9 @@ def watches(config: HealthConfig) -> bool:
 class NobodyWatches:
     """The observer where no service is watched."""
 
-    def exchange_finished(self, exchange: Exchange) -> None:
-        """Take no note."""
+    # Without attempt_finished, so that nobody makes records of attempts.
 
-    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
+    def exchange_finished(self, exchange: Exchange) -> None:
         """Take no note."""
 
     async def monitor(self, directory: Directory) -> None:

@@ -30,11 +30,30 @@ _ALIASES = {
     "path": "active.path",
     "healthyThreshold": "active.healthyThreshold",
     "unhealthyThreshold": "active.unhealthyThreshold",
+    "jitter": "active.jitter",
+    "endpoints.liveness": "livePath",
+    "endpoints.readiness": "readyPath",
     "gateway.router.outlierDetection.consecutiveErrors": "gateway.health.passive.consecutive5xx",
     "gateway.router.outlierDetection.baseEjectionTime": "gateway.health.passive.ejectionTime",
     "gateway.router.outlierDetection.maxEjectionPercent": "gateway.health.passive.maxEjectionPercent",
     "gateway.router.outlierDetection.interval": "gateway.health.passive.interval",
 }
+
+
+_REFUSED = {
+    "transitions": "write 'healthyThreshold' and 'unhealthyThreshold' under 'active', and 'slowStart'",
+    "scoring": "an instance works or does not, and slowly gets its share back; write 'passive' and 'slowStart'",
+    "dependencies": "what the gateway needs stands under 'checks'; write it there",
+    "components": "what the gateway needs stands under 'checks'; write it there",
+    "custom": "write a check of the type 'exec' under 'checks', and its program under 'commands'",
+    "notifications": "alert on the metrics gateway_health_check_status and gateway_service_instances; remove it",
+    "batching": "write 'maxConcurrency', how many checks run at once",
+    "cache": "answers are always those of the last check, which nobody waits for; remove it",
+    "debug": "write 'logging.level: debug'",
+    "endpoints": "write 'healthPath', 'readyPath' and 'livePath'",
+    "gateway.router.outlierDetection.errorRate": "write health.passive.successRateDeviations, which compares instances",
+}
+"""Keys of the original gateway's documents that mean nothing here."""
 
 
 @hookimpl
@@ -47,6 +66,7 @@ def gateway_register_health_checkers() -> Sequence[HealthCheckerRegistration]:
             build=build_checker,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
         ),
         HealthCheckerRegistration(
             name="health-passive",
@@ -55,6 +75,7 @@ def gateway_register_health_checkers() -> Sequence[HealthCheckerRegistration]:
             build=build_summed_detector,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
         ),
     ]
 
@@ -69,6 +90,7 @@ def gateway_register_observers() -> Sequence[ObserverRegistration]:
             build=build_detector,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
         )
     ]
 
@@ -83,6 +105,7 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
             build=build_endpoints,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
             stage=Stage.EDGE,
         )
     ]
@@ -98,6 +121,7 @@ def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
             build=build_summary,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
             admin_path="/health/summary",
             is_public=True,
             default_on=False,
@@ -109,6 +133,7 @@ def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
             build=build_services_report,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
             admin_path="/health/services",
             default_on=False,
         ),
@@ -119,6 +144,7 @@ def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
             build=build_service_report,
             path="health",
             aliases=_ALIASES,
+            refused=_REFUSED,
             admin_path="/health/services/{name}",
             default_on=False,
         ),

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import ssl
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from gateway_healthcheck.config import ActiveConfig
+    from gateway_healthcheck.tls import CheckTls
 
 __all__ = ["Failed", "Place", "Probe", "build_probe"]
 
@@ -58,16 +57,16 @@ class Probe(Protocol):
         """
 
 
-def build_probe(config: ActiveConfig, commands: Mapping[str, tuple[str, ...]], resolve: Callable[[str], Path]) -> Probe:
+def build_probe(config: ActiveConfig, commands: Mapping[str, tuple[str, ...]], tls: CheckTls) -> Probe:
     """Return what asks as ``config`` says.
 
     Args:
         config: How to ask.
         commands: What ``exec`` may run.
-        resolve: Returns the path of a file that the configuration names.
+        tls: What is believed and shown over TLS.
 
     Raises:
-        OSError: If a file of certificates cannot be read.
+        ValueError: If a file of certificates, that ``config`` itself names, cannot be used.
     """
     if config.type == "tcp":
         return _connect
@@ -76,8 +75,9 @@ def build_probe(config: ActiveConfig, commands: Mapping[str, tuple[str, ...]], r
         return _Program((*commands[config.command], *config.args))
     from gateway_healthcheck.http_probe import GrpcProbe, HttpProbe  # noqa: PLC0415 - httpcore is heavy, and tcp does not need it
 
-    context = _tls_context(config, resolve)
-    return HttpProbe(config, context) if config.type == "http" else GrpcProbe(config, context)
+    if config.tls.model_fields_set:
+        tls.of(config.tls, Place("https", "", 0), is_grpc=False)  # now, so that it is found before anything serves
+    return HttpProbe(config, tls) if config.type == "http" else GrpcProbe(config, tls)
 
 
 async def _connect(place: Place) -> None:
@@ -121,12 +121,3 @@ class _Program:
             raise
         if code:
             raise Failed(f"{self._argv[0]} ended with {code}")
-
-
-def _tls_context(config: ActiveConfig, resolve: Callable[[str], Path]) -> ssl.SSLContext:
-    cafile = str(resolve(config.tls.root_ca_file)) if config.tls.root_ca_file is not None else None
-    context = ssl.create_default_context(cafile=cafile)
-    if config.tls.insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

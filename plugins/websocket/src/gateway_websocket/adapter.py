@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
 from gateway.interfaces import Listener
+from gateway_http.client_tls import obtain_client_tls
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from gateway import BuildContext, Exchange
     from gateway.interfaces import Adapter
-    from gateway_websocket.config import WebSocketConfig, WebSocketTlsConfig
+    from gateway_websocket.config import WebSocketConfig
 
 __all__ = ["WebSocketPort"]
 
-_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 UPGRADE_FIELDS = ((b"upgrade", b"websocket"), (b"sec-websocket-version", b"13"))
 
 
@@ -31,12 +28,17 @@ class WebSocketPort:
     Args:
         config: The block ``frontend.websocket``.
         context: The gateway.
+
+    Raises:
+        ValueError: If a file of its TLS cannot be used; names it.
     """
 
     def __init__(self, config: WebSocketConfig, context: BuildContext) -> None:
         self._config = config
         self._context = context
-        self._own = _OwnTls(config.tls, context) if config.tls is not None and config.tls.enabled else None
+        self._tls = config.tls if config.tls is not None and config.tls.enabled else None
+        has_own = self._tls is not None and self._tls.has_certificates
+        self._own = obtain_client_tls(self._tls, context) if self._tls is not None and has_own else None
 
     def over(self, carrier: Adapter) -> Adapter:
         """Return the adapter whose connections ``carrier`` makes."""
@@ -44,16 +46,23 @@ class WebSocketPort:
 
     def is_current(self) -> bool:
         """Tell whether the certificate files are still the ones that were loaded; asked at a reload."""
-        return self._own is None or self._own.is_current()
+        return self._own is None or self._own.is_current(self._context)
 
     def _listeners(self, carrier: Adapter) -> Sequence[Listener]:
         if self._config.port is None:
             return []
         plain = Listener(host=self._config.host, port=self._config.port, serve=self._serve)
-        if self._own is None:
+        if self._tls is None:
             return [plain]
-        if self._own.context is not None:
-            return [replace(plain, tls=self._own.context, reuse_key=self._own.fingerprint)]
+        if self._own is not None:
+            return [
+                replace(
+                    plain,
+                    tls=self._own.context,
+                    reuse_key=self._own.fingerprint,
+                    handshake_timeout_s=self._tls.handshake_timeout,
+                )
+            ]
         shared = next((listener for listener in carrier.listeners() if listener.tls is not None), None)
         if shared is None:
             msg = "frontend.websocket.tls has no certFile, and frontend.http has no TLS to share; give it a certificate"
@@ -68,48 +77,22 @@ class WebSocketPort:
         ]
 
     def _serve(self, exchange: Exchange) -> None:
-        if exchange.request.upgrade == "websocket":
-            self._context.serve(exchange)
-        else:
+        if exchange.request.upgrade != "websocket":
             # Whoever opens this port to others means to open nothing else.
             error = GatewayError(ErrorType.BAD_REQUEST, "only WebSockets are served here", headers=UPGRADE_FIELDS)
             self._context.refuse(exchange, error)
+        elif self._lacks_certificate(exchange):
+            self._context.refuse(exchange, GatewayError(ErrorType.FORBIDDEN, "a client certificate is needed"))
+        else:
+            self._context.serve(exchange)
 
-
-class _OwnTls:
-    """A certificate of the port's own.
-
-    Attributes:
-        context: Shows it; ``None`` if there is none.
-        fingerprint: What its files held.
-    """
-
-    def __init__(self, config: WebSocketTlsConfig, context: BuildContext) -> None:
-        self._paths: tuple[Path, ...] = ()
-        if config.cert_file is not None and config.key_file is not None:
-            self._paths = (context.resolve(config.cert_file), context.resolve(config.key_file))
-        self.fingerprint = self._digests()
-        self.context: ssl.SSLContext | None = None
-        if self._paths:
-            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.context.minimum_version = _VERSIONS[config.min_version]
-            certificate, key = self._paths
-            self.context.load_cert_chain(certificate, key, password=lambda: "")
-            self.context.set_alpn_protocols(["http/1.1"])
-
-    def is_current(self) -> bool:
-        """Tell whether the files are still those that were loaded."""
-        return self._digests() == self.fingerprint
-
-    def _digests(self) -> tuple[bytes | None, ...]:
-        return tuple(map(_digest, self._paths))
-
-
-def _digest(path: Path) -> bytes | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
-        return None
+    def _lacks_certificate(self, exchange: Exchange) -> bool:
+        """Tell whether a host is asked whose clients must show a certificate, without one."""
+        own, request = self._own, exchange.request
+        if own is None or not own.has_guarded_names or request.peer_certificate is not None:
+            return False
+        # Whatever name the connection was opened for: only with a certificate it could be another.
+        return own.is_misdirected(request.host, None) is not None
 
 
 class _Port:

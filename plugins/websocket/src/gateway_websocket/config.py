@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gateway import Config, Duration, FilePath, Size
+from gateway import Config, Duration, Size
+from gateway_http.tls_config import ListenerTlsConfig
 from gateway_websocket.origins import parse_allowed_origin
 
 __all__ = ["BackendWebSocketConfig", "WebSocketConfig", "WebSocketTlsConfig"]
 
-TlsVersion = Literal["1.2", "1.3"]
 PING_SHARE_OF_PONG_WAIT = 0.9
 """As the original gateway has it."""
 
@@ -24,24 +24,17 @@ def _subprotocol(text: str) -> str:
     return text
 
 
-class WebSocketTlsConfig(Config):
+class WebSocketTlsConfig(ListenerTlsConfig):
     """TLS on the port for WebSockets; without a certificate of its own it is that of ``frontend.http``."""
 
-    enabled: bool = Field(default=True, description="Whether TLS is terminated.")
-    cert_file: FilePath | None = Field(
-        default=None,
-        description="The certificate with its chain, PEM; without it everything is as in `frontend.http.tls`.",
-    )
-    key_file: FilePath | None = Field(default=None, description="Its private key, PEM, not encrypted.")
-    min_version: TlsVersion = Field(default="1.2", description="The oldest TLS version that is spoken.")
-
     @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            msg = "certFile and keyFile belong together; give both, or none to share the TLS of frontend.http"
-            raise ValueError(msg)
-        if self.cert_file is None and "min_version" in self.model_fields_set:
-            msg = "minVersion is for a certFile of its own; set that of frontend.http.tls"
+    def _is_own_or_shared(self) -> Self:
+        said = sorted(self.model_fields_set - {"enabled"})
+        if said and not self.has_certificates:
+            msg = (
+                f"{said[0]!r} is for certificates of its own; add certFile and keyFile, or certificates, or set it in "
+                "frontend.http.tls"
+            )
             raise ValueError(msg)
         return self
 

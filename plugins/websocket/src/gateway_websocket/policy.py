@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
@@ -14,7 +13,7 @@ from gateway_websocket.sockets import kept_sockets
 from gateway_websocket.tunnel import WebSocketTunnel
 
 if TYPE_CHECKING:
-    from gateway import BuildContext, Exchange, Handler, Principal, Response, Route
+    from gateway import BuildContext, Exchange, Handler, Response, Route
     from gateway_websocket.config import WebSocketConfig
     from gateway_websocket.sockets import RouteSockets
 
@@ -101,18 +100,12 @@ class WebSocketPolicy:
         limits = self._extended if allowed_rsv else self._plain
         if isinstance(own, ServiceLimits):
             limits = client_limits(self._config, own, has_extensions=bool(allowed_rsv))
+        expires_s = exchange.principal.deadline_s() if exchange.principal is not None else math.inf
         socket = response.tunnel = WebSocketTunnel(
-            response.tunnel, limits, sockets, expires_s=_expires_s(exchange.principal), allowed_rsv=allowed_rsv
+            response.tunnel, limits, sockets, expires_s=expires_s, allowed_rsv=allowed_rsv
         )
         sockets.opened(socket, request.client)
         return response
-
-
-def _expires_s(principal: Principal | None) -> float:
-    """Return the monotonic time at which credentials end."""
-    if principal is None or principal.expires_at_utc is None:
-        return math.inf
-    return time.monotonic() + principal.expires_at_utc - time.time()
 
 
 if TYPE_CHECKING:
