@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway import Route
 from gateway.testing import PolicyContract
+
+REMEMBERED = 1000
+
+
+@pytest.fixture(autouse=True)
+def marks_are_few(monkeypatch):
+    """It remembers for half a minute that an answer was not for all, of so many; to reach that many takes seconds."""
+    monkeypatch.setattr("gateway_cache.flights.MAX_MARKS", REMEMBERED // 2)
 
 
 class TestCacheThatStoresNothing(PolicyContract):
     plugin = "gateway_cache.plugin"
     offer = "cache"
-    remembered = 20_000  # that an answer was not for all, for half a minute
+    remembered = REMEMBERED
 
     def off(self):
         return {}, Route(id="route", path="/*", service="service", protocol="websocket")
@@ -18,7 +28,7 @@ class TestCacheThatStoresNothing(PolicyContract):
 class TestCacheThatStores(PolicyContract):
     plugin = "gateway_cache.plugin"
     offer = "cache"
-    remembered = 100_000
+    remembered = REMEMBERED
 
     def config(self):
         return {"maxObjectSize": "100KB"}

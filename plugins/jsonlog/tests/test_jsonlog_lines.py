@@ -24,8 +24,10 @@ from gateway.interfaces import SHADOW_STATE
 from gateway.testing import ManualClock
 from gateway_jsonlog.combined_format import CombinedFormat
 from gateway_jsonlog.config import AccessLogConfig
-from gateway_jsonlog.json_format import MAX_AGENTS, MAX_DETAIL_LENGTH, JsonFormat
+from gateway_jsonlog.durations import as_seconds
+from gateway_jsonlog.json_format import MAX_DETAIL_LENGTH, JsonFormat
 from gateway_jsonlog.query import redact_query
+from gateway_jsonlog.recurring import MAX_PART_LENGTH, MAX_PARTS
 from gateway_jsonlog.timestamps import CombinedTime, IsoTime
 
 NOW_S = 1_795_411_252.1239  # 2026-11-23 05:20:52 UTC
@@ -248,22 +250,69 @@ def test_a_route_that_changed_is_not_taken_for_the_old_one():
     assert "service" not in line
 
 
-def test_strangers_cannot_fill_the_memory_with_user_agents():
+def test_an_instance_that_got_another_name_is_not_written_with_the_old_one():
     lines = JsonFormat(AccessLogConfig())
-    for number in range(MAX_AGENTS + 10):
+    instance = Instance("orders", Endpoint(address="10.0.0.1", port=3000, id="blue"))
+    assert json.loads(lines.line(exchange_of(instance=instance), 200, is_drawn=False))["instance"] == "blue"
+    instance.endpoint = Endpoint(address="10.0.0.1", port=3000, id="green")
+    assert json.loads(lines.line(exchange_of(instance=instance), 200, is_drawn=False))["instance"] == "green"
+
+
+def test_lines_of_many_clients_are_told_apart():
+    lines = JsonFormat(AccessLogConfig())
+    asked = [
+        {"client": client, "host": host, "method": method, "headers": [(b"user-agent", agent)]}
+        for client in ("192.0.2.1", "192.0.2.2")
+        for host in ("a.example", "b.example")
+        for method in ("GET", "POST")
+        for agent in (b"curl", b"wget")
+    ]
+    for _ in range(2):
+        for each in asked:
+            for status in (200, 404):
+                line = json.loads(lines.line(exchange_of(**each), status, is_drawn=False))
+                seen = (line["client"], line["host"], line["method"], line["user_agent"].encode(), line["status"])
+                assert seen == (each["client"], each["host"], each["method"], each["headers"][0][1], status)
+
+
+def test_strangers_cannot_fill_the_memory():
+    lines = JsonFormat(AccessLogConfig())
+    for number in range(MAX_PARTS + 10):
         lines.line(exchange_of(headers=[(b"user-agent", b"agent %d" % number)]), 200, is_drawn=False)
-        assert len(lines._agents) <= MAX_AGENTS
+        assert len(lines._known) <= MAX_PARTS
+    known = len(lines._known)
     long = b"a" * 10_000
     line = json.loads(lines.line(exchange_of(headers=[(b"user-agent", long)]), 200, is_drawn=False))
     assert len(line["user_agent"]) == 10_000
-    assert long not in lines._agents
+    assert len(lines._known) == known
+    assert all(len(part.text) <= MAX_PART_LENGTH for part in lines._known.values())
+
+
+@given(st.floats(min_value=0, max_value=1e6))
+def test_durations_are_written_to_the_microsecond(duration_s):
+    assert float(as_seconds(duration_s)) == pytest.approx(duration_s, abs=0.6e-6)
+    assert len(as_seconds(duration_s).partition(".")[2]) == 6
 
 
 def test_times_go_on(clock):
     clock.now_s = NOW_S
-    iso, combined = IsoTime(clock), CombinedTime(clock)
-    assert (iso(), combined()) == ("2026-11-23T05:20:52.123Z", "23/Nov/2026:05:20:52 +0000")
+    combined = CombinedTime(clock)
+    assert combined() == "23/Nov/2026:05:20:52 +0000"
     clock.advance(0.9)
-    assert (iso(), combined()) == ("2026-11-23T05:20:53.023Z", "23/Nov/2026:05:20:53 +0000")
+    assert combined() == "23/Nov/2026:05:20:53 +0000"
     clock.advance(-10)
-    assert (iso(), combined()) == ("2026-11-23T05:20:43.023Z", "23/Nov/2026:05:20:43 +0000")
+    assert combined() == "23/Nov/2026:05:20:43 +0000"
+
+
+def test_times_in_json_hold_for_what_is_left_of_the_millisecond(clock):
+    clock.now_s = NOW_S
+    iso = IsoTime(clock)
+    iso.renew(100.0)
+    assert iso.text == "2026-11-23T05:20:52.123Z"
+    assert iso.stale_at_s == pytest.approx(100.0001, abs=1e-6)
+    clock.advance(0.9)
+    iso.renew(100.9)
+    assert iso.text == "2026-11-23T05:20:53.023Z"
+    clock.advance(-10)
+    iso.renew(101.0)
+    assert iso.text == "2026-11-23T05:20:43.023Z"

@@ -51,6 +51,26 @@ class StalledDisk:
         pass
 
 
+class SlowDisk:
+    """Takes one batch at a time, when it is told to."""
+
+    def __init__(self) -> None:
+        self.may_write = threading.Semaphore(0)
+
+    def write(self, lines):
+        self.may_write.acquire(timeout=10)
+
+    def close(self):
+        pass
+
+    async def take(self, writer, until_bytes):
+        """Take batches until so many bytes are written."""
+        self.may_write.release((until_bytes - writer._thread.done_bytes) // 100)
+        async with asyncio.timeout(5):
+            while writer._thread.done_bytes < until_bytes:  # noqa: ASYNC110 - the thread tells nobody
+                await asyncio.sleep(0.001)
+
+
 @pytest.fixture
 def context():
     return Context()
@@ -97,6 +117,26 @@ async def test_a_disk_that_stalls_costs_lines_and_nothing_else(context, caplog):
     await writer.stop()
     assert len(disk.lines) == 10
     assert context.count("gateway_access_log_lines_total") == 10
+
+
+async def test_a_disk_that_is_too_slow_for_long_is_told_of_once(context, caplog):
+    disk = SlowDisk()
+    writer = writing(disk, context, flushBytes=100, bufferBytes=1000)
+
+    def write(batches):
+        for _ in range(batches):
+            writer.write("x" * 100)
+
+    write(20)
+    for batch in range(1, 6):
+        await disk.take(writer, 100 * batch)
+        write(2)  # one of which finds room
+    assert caplog.text.count("lines are dropped") == 1
+    await disk.take(writer, writer._handed_over_bytes)
+    write(20)
+    assert caplog.text.count("lines are dropped") == 2, "another outage"
+    disk.may_write.release(1000)
+    await writer.stop()
 
 
 async def test_after_a_stall_lines_are_written_again(context):

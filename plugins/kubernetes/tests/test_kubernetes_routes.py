@@ -14,7 +14,7 @@ from plugins.kubernetes.tests.fake_api_server import answer, status_object
 from plugins.kubernetes.tests.objects_for_tests import endpoint, endpoint_slice, route, service
 
 from gateway.config.model import RuleConfig
-from gateway.registrations import SOURCED_KEYS
+from gateway.plugin_config import SOURCED_KEYS
 from gateway_kubernetes import status_writer
 from gateway_kubernetes.route_objects import GROUP, PLURAL, Condition, merge_conditions, parse_route
 

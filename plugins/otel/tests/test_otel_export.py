@@ -51,6 +51,25 @@ async def test_an_export_has_a_deadline(upstream: Upstream, protocol: Any) -> No
     assert failure.value.is_retryable
 
 
+async def test_exports_that_are_given_up_leave_no_connection_in_use(upstream: Upstream) -> None:
+    upstream.answer = lambda request: Reply(delay_s=0.05)
+    config = ExportConfig(endpoint=f"127.0.0.1:{upstream.port}", timeout=2, compression="none")
+    async with make_sender(config, TRACES, None) as sender:
+        # At every step, and again while it is cleaned up behind the first time.
+        for steps in range(1, 25):
+            sending = asyncio.ensure_future(sender.send(b"spans"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            sending.cancel()
+            await asyncio.sleep(0)
+            sending.cancel()
+            await asyncio.wait([sending])
+            assert sending.cancelled()
+        upstream.answer = lambda request: Reply()
+        # The pool has two connections: if any had stayed in use, these would wait for it.
+        await asyncio.gather(*(sender.send(b"spans") for _ in range(4)))
+
+
 @pytest.mark.parametrize(
     ("status", "is_retryable", "retry_after_s"),
     [(429, True, 7.0), (503, True, 7.0), (502, True, 7.0), (400, False, 7.0), (500, False, 7.0), (302, False, 7.0)],

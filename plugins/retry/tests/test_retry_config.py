@@ -51,3 +51,9 @@ def test_what_it_offers():
     (policy,) = gateway_register_policies()
     assert (policy.path, policy.rule_key, policy.stage.name) == ("retry", "retry", "RETRY")
     assert Retry.waits is False
+
+
+def test_the_budget_of_a_route_in_one_key():
+    config = RetryConfig.model_validate({"routes": {"a": {"budgetRatio": 0.5, "budget": {"window": 5}}}})
+    budget = config.settings_for("a", "s").budget
+    assert (budget.ratio, budget.window) == (0.5, 5.0)

@@ -71,6 +71,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("stream", "policy"):
-        monkeypatch.setattr(f"gateway_sse.{module}.time", clock)
+    for module in ("gateway.principal", "gateway_sse.stream"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock

@@ -179,3 +179,19 @@ def test_every_field_is_described():
     schema = StaticConfig.model_json_schema()
     for model in (schema, *schema["$defs"].values()):
         assert all("description" in field for field in model["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("service", "remedy"),
+    [
+        ({"type": "http"}, "said by the 'protocol' of the rule"),
+        ({"instances": [{"address": "a", "protocol": "grpc"}]}, "and by 'scheme' here"),
+        (
+            {"instances": [{"address": "a", "health": {"path": "/health"}}]},
+            "are checked in gateway.health.services.<name>.active",
+        ),
+    ],
+)
+def test_keys_of_the_original_gateway_say_what_to_write(service, remedy):
+    with pytest.raises(ValidationError, match=remedy):
+        StaticConfig.model_validate({"services": [{"name": "s", "instances": [{"address": "a"}], **service}]})

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from gateway import Config, Duration, Size
+from gateway.forwarding import Networks
 
 __all__ = ["AsgiConfig"]
 
@@ -25,7 +24,7 @@ class AsgiConfig(Config):
     )
     max_requests: int = Field(default=16384, gt=0, description="The most requests at once; more are refused with 503.")
     max_uri_bytes: Size = Field(default=8192, description="The longest request target in bytes.", gt=0)
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: Networks = Field(
         default=(), description="Addresses or networks (CIDR) whose X-Forwarded-* and Forwarded fields are believed."
     )
     via: str = Field(
@@ -38,14 +37,3 @@ class AsgiConfig(Config):
         default=False,
         description="Whether `Date` and `Server` of services are passed on; else they are the ASGI server's own.",
     )
-
-    @field_validator("trusted_proxies")
-    @classmethod
-    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        for value in values:
-            try:
-                ipaddress.ip_network(value, strict=False)
-            except ValueError as error:
-                msg = f"{value!r} is neither an address nor a network; write '10.0.0.0/8' or '::1'"
-                raise ValueError(msg) from error
-        return values

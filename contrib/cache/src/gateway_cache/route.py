@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
 
 from gateway import ErrorType, Exchange, GatewayError, Headers, Request, Response
 from gateway_cache.asked import PRECONDITIONS, Asked
@@ -20,6 +19,7 @@ from gateway_cache.stored import (
     vary_names,
     vary_values,
 )
+from gateway_cache.uris import named_by, uri_of
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -134,7 +134,7 @@ class CachingRoute:
         response = await self._bypass(exchange, "method")
         if exchange.request.method not in SAFE and response.status in SUCCESS:
             uri = uri_of(exchange.request)
-            for affected in {uri, *_named_by(response, uri)}:
+            for affected in {uri, *named_by(response, uri)}:
                 self._cache.invalidate(affected)
         return response
 
@@ -351,14 +351,6 @@ class CachingRoute:
         return response
 
 
-def uri_of(request: Request) -> str:
-    """Return the target URI."""
-    origin = request.origin
-    if request.query:
-        return f"{origin.scheme}://{origin.host}{request.path}?{request.query}"
-    return f"{origin.scheme}://{origin.host}{request.path}"
-
-
 def _for_the_store(headers: Headers, stored: StoredResponse | None) -> Headers:
     """Return the fields to ask with: without the client's conditions, and with those of what is stored."""
     pairs = [pair for pair in headers.pairs if pair[0] not in _CONDITIONS]
@@ -367,22 +359,6 @@ def _for_the_store(headers: Headers, stored: StoredResponse | None) -> Headers:
     if stored is not None and stored.modified is not None:
         pairs.append((b"if-modified-since", stored.modified.encode("latin-1")))
     return Headers(pairs)
-
-
-def _named_by(response: Response, uri: str) -> Sequence[str]:
-    """Return the URIs that an answer names, if they are of the same origin (RFC 9111 section 4.4)."""
-    named = (response.headers.get(name) for name in ("location", "content-location"))
-    origin = urlsplit(uri)[:2]
-    found = []
-    for target in named:
-        if target is not None:
-            try:
-                other = urljoin(uri, target)
-                if urlsplit(other)[:2] == origin:
-                    found.append(other.partition("#")[0])
-            except ValueError:
-                continue  # what is no URI is none of ours
-    return found
 
 
 class _Nobody:

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+import anyio
 import httpcore
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class AuthClient:
         self._max_connections = config.max_connections
         self._tls = _trust(config.tls, context) if self._url.scheme == b"https" else None
         self._pool: httpcore.AsyncConnectionPool
+        self._asking: set[asyncio.Task[AuthAnswer]] = set()
 
     async def __aenter__(self) -> Self:
         self._pool = httpcore.AsyncConnectionPool(
@@ -90,6 +92,8 @@ class AuthClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._asking:
+            await asyncio.wait(self._asking)
         await self._pool.aclose()
 
     async def ask(self, method: str, fields: list[tuple[bytes, bytes]], body: bytes) -> AuthAnswer:
@@ -98,15 +102,34 @@ class AuthClient:
         Raises:
             AuthFailed: If it gives no decision in time.
         """
+        scope = anyio.CancelScope(deadline=anyio.current_time() + self._timeout_s)
+        task = asyncio.get_running_loop().create_task(self._ask_in(scope, method, fields, body))
+        self._asking.add(task)
+        task.add_done_callback(self._has_asked)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The pool cleans up behind a cancellation of anyio's, and of no other: one of asyncio's that comes while it
+            # does so would leave a connection in use for good.
+            scope.cancel()
+            raise
+
+    def _has_asked(self, task: asyncio.Task[AuthAnswer]) -> None:
+        self._asking.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen; whoever waited for it may be gone
+
+    async def _ask_in(
+        self, scope: anyio.CancelScope, method: str, fields: list[tuple[bytes, bytes]], body: bytes
+    ) -> AuthAnswer:
+        try:
+            with scope:
                 return await self._ask_again_if_stale(method, fields, body)
-        except TimeoutError as error:
-            raise AuthFailed("timeout", f"no answer within {self._timeout_s:g} s") from error
         except AuthFailed:
             raise
         except Exception as error:  # whatever the network or a library has to say: there is no decision
             raise AuthFailed("error", f"{type(error).__name__}: {error}") from error
+        raise AuthFailed("timeout", f"no answer within {self._timeout_s:g} s")
 
     async def _ask_again_if_stale(self, method: str, fields: list[tuple[bytes, bytes]], body: bytes) -> AuthAnswer:
         try:

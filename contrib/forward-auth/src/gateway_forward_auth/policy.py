@@ -115,7 +115,7 @@ class ForwardAuth:
         body = request.body
         if isinstance(body, Body):
             content = await body.read(limit)
-            request.body = _again(body, content)
+            request.body = body.replay(content)
             return content
         if len(body) > limit:
             raise GatewayError(ErrorType.PAYLOAD_TOO_LARGE, f"the body is larger than {limit} bytes", plugin=NAME)
@@ -179,29 +179,6 @@ def _spellings(names: Iterable[str]) -> Iterable[bytes]:
         first, *others = name.encode().split(b"-")
         for separators in product((b"-", b"_"), repeat=len(others)):
             yield first + b"".join(separator + other for separator, other in zip(separators, others, strict=True))
-
-
-class _Arrived:
-    """The producer of a body that is all there."""
-
-    def pause_body(self) -> None:
-        """Nothing more comes."""
-
-    def resume_body(self) -> None:
-        """Nothing more comes."""
-
-    def abort_body(self) -> None:
-        """There is nothing to release."""
-
-
-def _again(body: Body, content: bytes) -> bytes | Body:
-    """Return what was read of a body, to be sent: with its trailer fields, if it had any."""
-    if not body.trailers:
-        return content
-    again = Body(_Arrived(), len(content))
-    again.feed(content)
-    again.end(body.trailers)
-    return again
 
 
 if TYPE_CHECKING:

@@ -17,6 +17,16 @@ KEYS = ("maxFailures", "failureThreshold", "minRequests", "interval", "timeout",
 """What the original gateway's files write under ``default``."""
 
 
+_SLOW = "a call that is too slow is one that a deadline cut: write the rule's 'timeout', or 'retry.perTryTimeout'"
+_REFUSED = {
+    "slowCallDurationThreshold": _SLOW,
+    "slowCallRateThreshold": _SLOW,
+    "webhooks": "alert on the metric gateway_circuit_breaker_state; remove it",
+    "healthCheck": "write gateway.health.active; an open circuit tries again by itself after 'timeout'",
+}
+"""Keys of the original gateway's documents that mean nothing here."""
+
+
 @hookimpl
 def gateway_register_policies() -> Sequence[PolicyRegistration]:
     return [
@@ -34,7 +44,9 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
                 "failureStatusCodes": "statuses",
                 "gateway.middleware.circuitbreaker": "gateway.circuitBreaker",
                 "gateway.router.rules[].metadata.circuitBreaker": "gateway.router.rules[].circuitBreaker",
+                "observabilityWindow": "interval",
             },
+            refused=_REFUSED,
         )
     ]
 

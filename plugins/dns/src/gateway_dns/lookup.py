@@ -12,6 +12,7 @@ import dns.resolver
 
 from gateway import Endpoint
 from gateway_dns.config import server_of
+from gateway_dns.sockets import closing_backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,7 @@ class Lookups:
 
     def __init__(self, config: DnsConfig) -> None:
         self._config = config
+        self._sockets = closing_backend()
         self._resolver = dns.asyncresolver.Resolver(configure=not config.servers)
         self._resolver.lifetime = config.timeout
         self._resolver.timeout = max(config.timeout / 3, 0.1)
@@ -99,7 +101,9 @@ class Lookups:
     async def _ask(self, name: str, kind: str) -> tuple[Sequence[Any], float]:
         """Return records and their time to live."""
         try:
-            answer = await self._resolver.resolve(f"{name.removesuffix('.')}.", kind, raise_on_no_answer=False)
+            answer = await self._resolver.resolve(
+                f"{name.removesuffix('.')}.", kind, raise_on_no_answer=False, backend=self._sockets
+            )
         except dns.resolver.NXDOMAIN:
             return (), NEGATIVE_TTL_S
         except (dns.exception.DNSException, OSError, ValueError) as error:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 from gateway import GatewayError
 from gateway.interfaces import SHADOW_STATE
+from gateway_jsonlog.durations import as_seconds
 from gateway_jsonlog.query import redact_query
+from gateway_jsonlog.recurring import RecurringParts, readable
 from gateway_jsonlog.timestamps import IsoTime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from gateway import Exchange, Headers, Instance, Origin, Route
+    from gateway import Exchange, Headers
     from gateway_jsonlog.config import AccessLogConfig
 
 __all__ = ["FIELD_NAMES", "JsonFormat"]
@@ -35,13 +37,6 @@ FIELD_NAMES = frozenset(
 )
 """The keys of lines."""
 
-MAX_ROUTES = 100_000
-"""Routes whose part of the line is remembered, over all reloads; beyond that it begins anew."""
-MAX_ORIGINS = 1024
-"""Connections of which it is remembered how they stand in lines."""
-MAX_AGENTS = 4096
-MAX_AGENT_BYTES = 512
-"""User agents that are remembered, as they stand in lines: a few are most of all, and each is long."""
 MAX_DETAIL_LENGTH = 512
 
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
@@ -67,9 +62,9 @@ class JsonFormat:
         values = "".join(f",{quoted(name)}:{json.dumps(value)}" for name, value in config.fields.items())
         self._end = f"{values}}}\n"
         self._end_if_drawn = f',"sample":{config.sample:g}{self._end}' if config.sample < 1 else self._end
-        self._routes: dict[str, tuple[Route, str]] = {}
-        self._agents: dict[bytes, str] = {}
-        self._origins: dict[Origin, str] = {}
+        self._recurring = RecurringParts()
+        self._known = self._recurring.known
+        self._may_have_more = self._logs_headers or not self._hides_query
 
     def line(self, exchange: Exchange, status: int, *, is_drawn: bool) -> str:
         """Return the line of a finished exchange.
@@ -79,24 +74,49 @@ class JsonFormat:
             status: What was answered.
             is_drawn: Whether it was drawn by lot, and stands for others.
         """
-        request = exchange.request
-        body = request.body
-        route = exchange.route
-        known = self._routes.get(route.id)
-        if known is None or known[0] is not route:
-            known = self._remember(route)
+        # Every step counts here: this runs for every request, and is a good part of what the log costs.
+        request, route, instance = exchange.request, exchange.route, exchange.instance
+        origin, body, duration_s = request.origin, request.body, exchange.duration_s
+        now, ended_s = self._now, exchange.started_s + duration_s
+        if ended_s >= now.stale_at_s:
+            now.renew(ended_s)
         fields = request.headers.values()
         agent = fields.get(b"user-agent", b"")
+        key = (origin.client, origin.host, origin.http_version, request.method, status, route.id, agent, instance)
+        known = self._known.get(key)
+        if (
+            known is None
+            or known.route is not route
+            or (instance is not None and known.endpoint is not instance.endpoint)
+        ):
+            known = self._recurring.make(key, route, instance)
         text = (
-            f'{{"time":"{self._now()}","request_id":{quoted(request.id)}'
-            f"{self._origins.get(request.origin) or self._origin(request.origin)},"
-            f'"method":{quoted(request.method)},"path":{quoted(request.path)},"status":{status},'
-            f'"bytes_in":{len(body) if type(body) is bytes else body.received_bytes},'  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
-            f'"bytes_out":{exchange.sent_bytes},"duration_s":{exchange.duration_s:.6f}'
-            f"{known[1]}{self._agents.get(agent) or self._agent(agent)}"
+            f'{{"time":"{now.text}","request_id":{quoted(request.id)}{known.text},"path":{quoted(request.path)}'
+            f',"bytes_in":{len(body) if type(body) is bytes else body.received_bytes}'  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
+            f',"bytes_out":{exchange.sent_bytes},"duration_s":{as_seconds(duration_s)}'
         )
-        if exchange.instance is not None:
-            text += _service_side(exchange, exchange.instance)
+        if instance is not None:
+            text = f'{text},"attempts":{exchange.attempts},"first_byte_s":{as_seconds(exchange.service_s)}'
+        if (
+            exchange.principal is not None
+            or exchange.error is not None
+            or exchange.has_state
+            or exchange.connect_s
+            or exchange.queue_s
+            or b"traceparent" in fields
+            or self._may_have_more
+        ):
+            text += self._more(exchange, fields)
+        return text + (self._end_if_drawn if is_drawn else self._end)
+
+    def _more(self, exchange: Exchange, fields: Mapping[bytes, bytes]) -> str:
+        """Return the part of a line that most lines do not have."""
+        request = exchange.request
+        text = ""
+        if exchange.connect_s:
+            text += f',"connect_s":{exchange.connect_s:.6f}'
+        if exchange.queue_s:
+            text += f',"queue_s":{exchange.queue_s:.6f}'
         if request.query and not self._hides_query:
             text += f',"query":{quoted(redact_query(request.query, self._redacted))}'
         parent = fields.get(b"traceparent")
@@ -108,38 +128,7 @@ class JsonFormat:
             text += _error(exchange.error)
         if exchange.has_state and (decisions := exchange.state.get(SHADOW_STATE)):
             text += f',"shadow":[{",".join(map(quoted, decisions))}]'
-        if self._logs_headers:
-            text += self._logged_headers(exchange)
-        return text + (self._end_if_drawn if is_drawn else self._end)
-
-    def _remember(self, route: Route) -> tuple[Route, str]:
-        """Return the part of lines that is the same for a route."""
-        text = f',"route":{quoted(route.id)},"path_template":{quoted(route.path)}'
-        if route.service:
-            text += f',"service":{quoted(route.service)}'
-        if len(self._routes) >= MAX_ROUTES:
-            self._routes.clear()
-        known = self._routes[route.id] = (route, text)
-        return known
-
-    def _origin(self, origin: Origin) -> str:
-        """Return the part of lines that is the same for the requests of a connection."""
-        text = f',"client":{quoted(origin.client)},"host":{quoted(origin.host)},"protocol":"HTTP/{origin.http_version}"'
-        if len(self._origins) >= MAX_ORIGINS:
-            self._origins.clear()
-        self._origins[origin] = text
-        return text
-
-    def _agent(self, agent: bytes) -> str:
-        """Return the part of lines that names a user agent."""
-        if not agent:
-            return ""
-        text = f',"user_agent":{quoted(_text(agent))}'
-        if len(agent) <= MAX_AGENT_BYTES:
-            if len(self._agents) >= MAX_AGENTS:
-                self._agents.clear()
-            self._agents[agent] = text
-        return text
+        return text + self._logged_headers(exchange) if self._logs_headers else text
 
     def _logged_headers(self, exchange: Exchange) -> str:
         of_request, of_response = self._headers
@@ -166,26 +155,13 @@ class LoggedHeaders:
         for name, value in headers.pairs:
             if name in self._names:
                 key, is_redacted = self._names[name]
-                text = "***" if is_redacted else _text(value)
+                text = "***" if is_redacted else readable(value)
                 # Several of a name are one list (RFC 9110 section 5.3).
                 found[key] = f"{found[key]}, {text}" if key in found else text
         if not found:
             return ""
         members = ",".join([f"{key}:{quoted(text)}" for key, text in found.items()])
         return f',"{self._key}":{{{members}}}'
-
-
-def _service_side(exchange: Exchange, instance: Instance) -> str:
-    """Return the part of a line that tells of the instance and how long it took."""
-    text = (
-        f',"instance":{quoted(instance.endpoint.id or instance.authority)},"attempts":{exchange.attempts},'
-        f'"first_byte_s":{exchange.service_s:.6f}'
-    )
-    if exchange.connect_s:
-        text += f',"connect_s":{exchange.connect_s:.6f}'
-    if exchange.queue_s:
-        text += f',"queue_s":{exchange.queue_s:.6f}'
-    return text
 
 
 def _error(error: BaseException) -> str:
@@ -195,7 +171,3 @@ def _error(error: BaseException) -> str:
     if error.plugin:
         text += f',"plugin":{quoted(error.plugin)}'
     return f'{text},"detail":{quoted(error.detail[:MAX_DETAIL_LENGTH])}'
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "backslashreplace")

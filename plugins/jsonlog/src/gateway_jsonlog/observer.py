@@ -74,7 +74,7 @@ class AccessLog:
 
     def exchange_finished(self, exchange: Exchange) -> None:
         """Write its line."""
-        if exchange.route.id in self._excluded:
+        if self._excluded and exchange.route.id in self._excluded:
             return
         response = exchange.response
         status = response.status if response is not None else CLIENT_CLOSED_REQUEST

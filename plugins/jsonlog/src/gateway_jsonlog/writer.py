@@ -69,8 +69,10 @@ class LineWriter:
             return
         lines, self._lines = self._lines, []
         size, self._bytes = self._bytes, 0
-        if self._handed_over_bytes - self._thread.done_bytes + size <= self._buffer_bytes:
-            self._is_dropping = False
+        waiting_bytes = self._handed_over_bytes - self._thread.done_bytes
+        if waiting_bytes + size <= self._buffer_bytes:
+            # A disk that is a little too slow makes room for a batch now and then: that is no end of it.
+            self._is_dropping &= waiting_bytes > 0
             self._handed_over_bytes += size
             self._thread.batches.put((lines, size))
             return

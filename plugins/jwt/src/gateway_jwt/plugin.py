@@ -38,6 +38,7 @@ def gateway_register_authenticators() -> Sequence[AuthenticatorRegistration]:
                 "validateExp": "requireExp",
                 "providers": "issuers",
             },
+            refused={"validateNbf": "a token is never accepted before its 'nbf'; remove it"},
             challenge="Bearer",
         )
     ]

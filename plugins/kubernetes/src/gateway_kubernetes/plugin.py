@@ -22,6 +22,25 @@ if TYPE_CHECKING:
     from gateway_kubernetes.status import StatusEndpoint
 
 
+_REFUSED = {
+    "inCluster": "leave 'kubeconfig' out to use the service account of the pod that the gateway runs in; remove it",
+    "serviceSelector": "services are chosen by 'labelSelector', such as 'app=shop', and by 'gatewayAnnotation'; write "
+    "these",
+    "useReadinessProbe": "only pods that are ready take requests, with any endpointMode that knows of pods; remove it",
+    "qps": "nothing is asked again and again: changes come by watches; remove it",
+    "burst": "nothing is asked again and again: changes come by watches; remove it",
+    "annotationPrefix": "annotations begin with what stands before the slash in 'gatewayAnnotation'; write "
+    "'gatewayAnnotation: <prefix>/enabled'",
+    "applyAnnotations": "the annotations of services that are served always count; remove it",
+    "clusters": "a gateway follows one cluster; run one in each, or follow a service of all of them with registry.dns",
+    "healthCheck": "how instances are checked is said for all registries; write gateway.health.active",
+    "serviceMesh": "with 'endpointMode: service' requests go to the address of the service, where a mesh takes them; "
+    "write that",
+    "gateway.router.kubernetes": "rules come from objects of the kind GatewayRoute; write router.sources.kubernetes",
+}
+"""Keys of the original gateway's documents that mean nothing here."""
+
+
 @hookimpl
 def gateway_register_discovery_providers() -> Sequence[DiscoveryRegistration]:
     return [
@@ -32,6 +51,7 @@ def gateway_register_discovery_providers() -> Sequence[DiscoveryRegistration]:
             build=build_kubernetes,
             path="registry.kubernetes",
             aliases={"namespace": "namespaces", "resyncPeriod": "refreshInterval"},
+            refused=_REFUSED,
         )
     ]
 

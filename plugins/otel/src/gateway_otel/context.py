@@ -64,7 +64,9 @@ class Ids:
 
         All of a process begin alike: that is quicker, and enough to tell them apart in logs.
         """
-        return b"00-%b%016x-%016x-00" % (self._prefix, low, self.draw(64) or 1)
+        ids = low << 64 | (self.draw(64) or 1)
+        # Half the time of formatting two numbers; this stands before nearly every request.
+        return b"00-%b%b-00" % (self._prefix, ids.to_bytes(16, "big").hex("-", 8).encode("ascii"))
 
 
 class Sampler:

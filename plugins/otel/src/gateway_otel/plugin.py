@@ -33,6 +33,9 @@ ALIASES = {
     "tracing.exporter.endpoint": "tracing.endpoint",
     "tracing.exporter.insecure": "tracing.insecure",
     "tracing.exporter.headers": "tracing.headers",
+    "tracing.exporters.otlp.endpoint": "tracing.endpoint",
+    "tracing.exporters.otlp.insecure": "tracing.insecure",
+    "tracing.exporters.otlp.headers": "tracing.headers",
     "metrics.otlp.endpoint": "metrics.endpoint",
     "metrics.otlp.headers": "metrics.headers",
     "metrics.otlp.insecure": "metrics.insecure",
@@ -40,6 +43,21 @@ ALIASES = {
     "gateway.middleware.telemetry": "gateway.telemetry",
 }
 """Spellings of the original gateway's examples and documents."""
+
+_LOGGING = "write gateway.logging, and here 'correlateLogs'"
+_HISTOGRAMS = "what is measured, and in which steps, plugins say; remove it"
+REFUSED = {
+    "logging.enabled": _LOGGING,
+    "logging.level": _LOGGING,
+    "logging.format": _LOGGING,
+    "correlation": "traces are told apart by 'traceparent', requests by X-Request-ID; remove it",
+    "tracing.exporters": "traces are sent by OTLP, which collectors turn into anything; write 'tracing.endpoint'",
+    "metrics.exporter": "metrics are sent by OTLP to 'metrics.endpoint'; for Prometheus write gateway.metrics",
+    "metrics.prometheus": "write gateway.metrics",
+    "metrics.custom": _HISTOGRAMS,
+    "metrics.histograms": _HISTOGRAMS,
+}
+"""Keys of the same that mean nothing here."""
 
 
 @hookimpl
@@ -51,6 +69,7 @@ def gateway_register_observers() -> Sequence[ObserverRegistration]:
             path=BLOCK,
             config=TelemetryConfig,
             aliases=ALIASES,
+            refused=REFUSED,
             build=build_telemetry,
         )
     ]
@@ -65,6 +84,7 @@ def gateway_register_admin_routes() -> Sequence[AdminRouteRegistration]:
             path=BLOCK,
             config=TelemetryConfig,
             aliases={old: new for old, new in ALIASES.items() if not old.startswith("gateway.")},
+            refused=REFUSED,
             admin_path="/telemetry",
             default_on=False,
             build=build_endpoint,

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Trace", "Tracing"]
 
+_ONLY_TRACEPARENT = frozenset({TRACEPARENT})
+
 
 class Trace:
     """The part of a trace that one request is.
@@ -93,6 +95,7 @@ class Tracing:
         self._add = add
         self._sampler = Sampler(config.sampler, config.sample_rate)
         self._drops_baggage = "baggage" not in config.propagation
+        self._names = frozenset({TRACEPARENT, TRACESTATE} | ({BAGGAGE} if self._drops_baggage else set()))
         self._bound = self._sampler.bound
         self._ids = Ids()
         self._traces: dict[Exchange, Trace] = {}
@@ -104,7 +107,12 @@ class Tracing:
 
     def exchange_started(self, exchange: Exchange) -> None:
         """Take the client's context up, or begin a trace, and decide whether it is recorded."""
-        pairs = exchange.request.headers.pairs
+        headers = exchange.request.headers
+        if not headers.has_any(self._names):
+            # Fields that a connection's requests have in common are not copied to see that.
+            self._begin_anew(exchange)
+            return
+        pairs = headers.pairs
         sent = None
         has_state = False
         for name, value in pairs:
@@ -120,12 +128,7 @@ class Tracing:
             if sent is not None or has_state:
                 # Without a context that is valid, its state means nothing (section 3.3).
                 pairs[:] = [pair for pair in pairs if pair[0] not in (TRACEPARENT, TRACESTATE)]
-            low = self._ids.draw(64)
-            if low & RANDOM_BITS < self._bound:
-                self._begin(exchange, self._ids.trace_id(low), b"", SAMPLED)
-            else:
-                # Services are told too, or each of them would decide for itself.
-                pairs.append((TRACEPARENT, self._ids.unrecorded(low)))
+            self._begin_anew(exchange)
             return
         trace_id, parent_id, flags = parent
         if self._sampler.is_sampled(trace_id, flags):
@@ -226,6 +229,16 @@ class Tracing:
             return handler(exchange) if trace is None else recorded(exchange, trace)
 
         return around
+
+    def _begin_anew(self, exchange: Exchange) -> None:
+        """Begin a trace, and decide whether it is recorded."""
+        low = self._ids.draw(64)
+        if low & RANDOM_BITS < self._bound:
+            self._begin(exchange, self._ids.trace_id(low), b"", SAMPLED)
+        else:
+            # Services are told too, or each of them would decide for itself.
+            line = b"traceparent: %b\r\n" % self._ids.unrecorded(low)
+            exchange.request.headers.extend_lines(_ONLY_TRACEPARENT, line)
 
     def _begin(self, exchange: Exchange, trace_id: bytes, parent_id: bytes, flags: int) -> None:
         state = exchange.request.headers.get_all("tracestate") if parent_id else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -90,6 +91,16 @@ class RetrySettings(Config):
         default=5.0, description="A service that asks for a longer pause is not tried again: its answer goes out."
     )
     budget: BudgetConfig = Field(default_factory=BudgetConfig, description="How much of the traffic may be retries.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_in_one_key(cls, data: object) -> object:
+        """Accept ``budgetRatio`` for routes and services too, as the original gateway's files have it."""
+        if not isinstance(data, Mapping) or "budgetRatio" not in data:
+            return data
+        budget = data.get("budget") or {}
+        rest = {key: value for key, value in data.items() if key != "budgetRatio"}
+        return {**rest, "budget": {"ratio": data["budgetRatio"], **budget}}
 
 
 class RetryConfig(RetrySettings):

@@ -16,6 +16,23 @@ KEYS = ("maxAttempts", "initialDelay", "maxDelay", "multiplier", "jitter")
 """What the original gateway's files write under ``default``."""
 
 
+_FLOOR = "write 'budget.minRetriesPerSecond', how many retries are allowed however few requests there are"
+_KEYS_SAY = "a request whose method is not idempotent is repeated only with one of 'idempotencyKeys'; write these"
+_REFUSED = {
+    "strategy": "pauses grow by 'multiplier' (1 for equal ones) and are left to chance by 'jitter'; write these",
+    "delayIncrement": "pauses grow by 'multiplier'; write that",
+    "retryableHeaders": "which answers are tried again is said by 'statuses'; write that",
+    "conditions": "what is tried again is said by 'statuses', 'errors' and 'methods'; write these",
+    "serviceBudgets": "write 'services: {<name>: {budget: ...}}'",
+    "tryDifferentInstance": "another try always goes to another instance, if there is one; remove it",
+    "budget.minRetries": _FLOOR,
+    "budget.minRetryTokens": _FLOOR,
+    "idempotency.enabled": _KEYS_SAY,
+    "idempotency.requireKeyForUnsafe": _KEYS_SAY,
+}
+"""Keys of the original gateway's documents that mean nothing here."""
+
+
 @hookimpl
 def gateway_register_policies() -> Sequence[PolicyRegistration]:
     return [
@@ -40,7 +57,9 @@ def gateway_register_policies() -> Sequence[PolicyRegistration]:
                 "idempotency.headerName": "idempotencyKeys",
                 "gateway.middleware.retry": "gateway.retry",
                 "gateway.router.rules[].metadata.retry": "gateway.router.rules[].retry",
+                "delay": "initialDelay",
             },
+            refused=_REFUSED,
         )
     ]
 

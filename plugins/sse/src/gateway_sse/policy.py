@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
 from gateway import Body, Response
@@ -146,7 +145,7 @@ class SsePolicy:
             exchange.request.client,
             streams,
             keepalive_s=self._keepalive_s,
-            expires_s=_expires_s(exchange),
+            expires_s=exchange.principal.deadline_s() if exchange.principal is not None else math.inf,
             can_insert=headers.get("content-encoding", "identity") == "identity" and not _has_length(response),
         )
         streams.opened(stream)
@@ -173,14 +172,6 @@ def _is_stream(response: Response) -> bool:
 
 def _has_length(response: Response) -> bool:
     return isinstance(response.body, Body) and response.body.length is not None
-
-
-def _expires_s(exchange: Exchange) -> float:
-    """Return the monotonic time at which credentials end."""
-    principal = exchange.principal
-    if principal is None or principal.expires_at_utc is None:
-        return math.inf
-    return time.monotonic() + principal.expires_at_utc - time.time()
 
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
@@ -46,6 +47,12 @@ def _parse_health(value: object) -> bool:
         return value
     if isinstance(value, str) and value.strip().lower() in {"healthy", "unhealthy"}:
         return value.strip().lower() == "healthy"
+    if isinstance(value, Mapping):
+        msg = (
+            "a block is no state of health; write 'healthy' or 'unhealthy', and how instances are checked in "
+            "gateway.health.services.<name>.active"
+        )
+        raise ValueError(msg)  # noqa: TRY004 - pydantic turns ValueError into a message
     msg = f"{value!r} is not a state of health; write 'healthy' or 'unhealthy', or leave the key out for 'healthy'"
     raise ValueError(msg)
 
@@ -86,6 +93,11 @@ class InstanceConfig(Config):
         default_factory=dict, description="Anything else about it, for plugins; `weight` in it counts as the weight."
     )
     tags: tuple[str, ...] = Field((), description="Labels; plugins find them in the metadata as `tags`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _speaks_as_rules_say(cls, data: object) -> object:
+        return _without(data, "protocol", "what is spoken is said by the 'protocol' of the rule and by 'scheme' here")
 
     @model_validator(mode="after")
     def _is_complete(self) -> InstanceConfig:
@@ -131,6 +143,11 @@ class ServiceConfig(Config):
     name: str = Field(min_length=1, description="What rules call it in `serviceName`; unique.")
     instances: tuple[InstanceConfig, ...] = Field(description="Its instances, at least one.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _speaks_as_rules_say(cls, data: object) -> object:
+        return _without(data, "type", "what a service speaks is said by the 'protocol' of the rule; write that")
+
     @model_validator(mode="after")
     def _instances_differ(self) -> ServiceConfig:
         if not self.instances:
@@ -161,6 +178,14 @@ class StaticConfig(Config):
             msg = f"service {name!r} is listed twice; put all its instances under one entry"
             raise ValueError(msg)
         return services
+
+
+def _without(data: object, key: str, reason: str) -> object:
+    """Return what is configured, if a key of the original gateway's files is not there that means nothing here."""
+    if isinstance(data, Mapping) and key in data:
+        msg = f"{key!r} is not known here: {reason}"
+        raise ValueError(msg)
+    return data
 
 
 def _first_repeated(values: Iterable[str]) -> str | None:
