@@ -5,8 +5,10 @@ instances, as a share of a request, and how long the first selection and the fir
 loop. Attempts begin and end as in the core; ``--touch`` walks through that many bytes between selections, as the rest
 of a request does, so that caches are as cold as they are in a gateway.
 
-A selection is the difference between a loop that selects and the same loop that takes a prepared instance: what
-happens to the instance afterwards, which the core does whichever balancer chose it, counts for both.
+A selection is the difference between a loop that selects and the same loop that takes an instance drawn before: what
+happens to the instance afterwards, which the core does whichever balancer chose it, counts for both. What that loop
+costs stands in the last line: how it grows is what memory costs that is not at hand, if nothing is chosen at all. The
+sizes take turns, and figures are medians of many short rounds, as other work of the machine would favour one of them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import gc
 import random
 import time
 from collections import deque
+from itertools import cycle
+from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
 from gateway import Endpoint, Exchange, Headers, Instance, Request
@@ -38,8 +42,10 @@ if TYPE_CHECKING:
 SIZES = (10, 1_000, 10_000)
 REQUEST_NS = 40_000
 """What a proxied request costs on one core, of which a selection is a part; see README.md."""
-SELECTIONS = 20_000
-ROUNDS = 7
+SHORTEST_WARM_UP = 20_000
+BLOCK = 1_000
+"""Selections between two looks at the clock."""
+ROUNDS = 41
 BUSY = 64
 """Attempts in flight at a time."""
 
@@ -91,37 +97,72 @@ def end(instance: Instance) -> None:
         listener(instance)
 
 
-def run(select: Callable[..., Instance], instances: Sequence[Instance], asking: Sequence[Exchange], touch: int) -> int:
-    """Select and do what follows; returns nanoseconds of CPU time for one."""
-    other = bytearray(touch)
-    busy: deque[Instance] = deque()
-    count = SELECTIONS if not touch else SELECTIONS // 10
-    begun_ns = time.thread_time_ns()
-    for number in range(count):
-        if touch:
-            other.find(b"x")
-        instance = select(instances, asking[number & 1023])
-        instance.in_flight += 1
-        instance.last_latency_s = number / 1e6
-        busy.append(instance)
-        if len(busy) > BUSY:
+class Case:
+    """A balancer among so many instances, and the attempts that are under way.
+
+    Args:
+        make: Makes the balancer.
+        instances: The instances.
+        asking: Who asks, in turn.
+        touch: Bytes to walk through between selections.
+    """
+
+    def __init__(
+        self, make: Callable[[], Balancer], instances: Sequence[Instance], asking: Sequence[Exchange], touch: int
+    ) -> None:
+        self._select = make().select
+        self._instances = instances
+        self._asking = cycle(asking)
+        self._others = bytes(touch)
+        self._busy = deque(instances[0] for _ in range(BUSY))
+        for each in self._busy:
+            each.in_flight += 1
+        # Of others that are like them, of whom the balancer does not hear.
+        twins = [Instance(each.service, each.endpoint) for each in instances]
+        self._prepared = cycle(random.Random(1).choices(twins, k=SHORTEST_WARM_UP))  # noqa: S311 - a load
+        self._taken = deque(twins[0] for _ in range(BUSY))
+        twins[0].in_flight += BUSY
+        for _ in range(max(SHORTEST_WARM_UP, 4 * len(instances)) // BLOCK):
+            self.selecting_ns(BLOCK)
+
+    def selecting_ns(self, count: int) -> float:
+        """Select, and do what follows; returns nanoseconds of CPU time for one."""
+        select, asking, instances = self._select, self._asking, self._instances
+        busy, others = self._busy, self._others
+        begun_ns = time.thread_time_ns()
+        for _ in range(count):
+            others.find(b"x")
+            instance = select(instances, next(asking))
+            instance.in_flight += 1
+            instance.last_latency_s = time.monotonic()
+            busy.append(instance)
             end(busy.popleft())
-    spent_ns = time.thread_time_ns() - begun_ns
-    for each in busy:
-        end(each)
-    return spent_ns // count
+        return (time.thread_time_ns() - begun_ns) / count
+
+    def taking_ns(self, count: int) -> float:
+        """Take instances that were drawn before, and do what follows; returns the same."""
+        prepared, asking = self._prepared, self._asking
+        busy, others = self._taken, self._others
+        begun_ns = time.thread_time_ns()
+        for _ in range(count):
+            others.find(b"x")
+            next(asking)
+            instance = next(prepared)
+            instance.in_flight += 1
+            instance.last_latency_s = time.monotonic()
+            busy.append(instance)
+            end(busy.popleft())
+        return (time.thread_time_ns() - begun_ns) / count
 
 
-def best(make: Callable[[], Balancer], instances: Sequence[Instance], asking: Sequence[Exchange], touch: int) -> int:
-    """Return what a selection costs: the least of several rounds, less what the loop costs without a balancer."""
-    select = make().select
-    drawn = random.Random(1).choices(instances, k=SELECTIONS)  # noqa: S311 - a load, not a secret
-    costs, empties = [], []
-    for _ in range(ROUNDS):
-        costs.append(run(select, instances, asking, touch))
-        prepared = iter(drawn)
-        empties.append(run(lambda instances, exchange, prepared=prepared: next(prepared), instances, asking, touch))
-    return max(min(costs[1:]) - min(empties[1:]), 1)
+def costs_ns(cases: Sequence[Case], *, is_slow: bool) -> list[tuple[float, float]]:
+    """Return for each case what a selection costs, and what the loop costs without: medians of rounds, one by one."""
+    count = BLOCK // 10 if is_slow else BLOCK
+    rounds = [[(case.selecting_ns(count), case.taking_ns(count)) for case in cases] for _ in range(ROUNDS)]
+    return [
+        (median(whole - loop for whole, loop in figures), median(loop for _, loop in figures))
+        for figures in zip(*rounds, strict=True)
+    ]
 
 
 def stalls_ms(make: Callable[[], Balancer], instances: Sequence[Instance], exchange: Exchange) -> tuple[float, float]:
@@ -152,22 +193,25 @@ def main() -> None:
     options = parser.parse_args()
     asking = exchanges()
     print(f"{'balancer':<24}" + "".join(f"{size:>9}" for size in SIZES) + "   ratio  of a request   first    change")
+    loops_ns = []
     for name, make in balancers().items():
         if options.names and name.partition(",")[0] not in options.names:
             continue
-        costs_ns = []
-        for size in SIZES:
-            instances = service(size, is_even=options.even)
-            gc.collect()
-            costs_ns.append(best(make, instances, asking, options.touch))
+        cases = [Case(make, service(size, is_even=options.even), asking, options.touch) for size in SIZES]
+        gc.collect()
+        figures = costs_ns(cases, is_slow=options.touch > 0)
+        loops_ns.append([loop for _, loop in figures])
+        costs = [cost for cost, _ in figures]
         first_ms, change_ms = stalls_ms(make, service(SIZES[-1], is_even=options.even), asking[0])
-        share = (costs_ns[-1] - costs_ns[0]) / REQUEST_NS
         print(
             f"{name:<24}"
-            + "".join(f"{cost:>6} ns" for cost in costs_ns)
-            + f"{costs_ns[-1] / costs_ns[0]:>8.2f}{share:>+14.1%}{first_ms:>7.1f} ms{change_ms:>7.1f} ms",
+            + "".join(f"{cost:>6.0f} ns" for cost in costs)
+            + f"{costs[-1] / costs[0]:>8.2f}{(costs[-1] - costs[0]) / REQUEST_NS:>+14.1%}"
+            + f"{first_ms:>7.1f} ms{change_ms:>7.1f} ms",
             flush=True,
         )
+    floor = [median(figures) for figures in zip(*loops_ns, strict=True)]
+    print(f"{'(an instance is taken)':<24}" + "".join(f"{cost:>6.0f} ns" for cost in floor))
 
 
 if __name__ == "__main__":

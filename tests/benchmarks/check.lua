@@ -1,6 +1,7 @@
 -- Driven by load.py: sends one kind of request with wrk, checks every answer, prints one line of figures.
 --
--- Arguments after the address: method, bytes of body to send, check, expected bytes, expected body, file of tokens.
+-- Arguments after the address: method, bytes of body to send, check, expected bytes, expected body, file of tokens
+-- or nothing, body to send or nothing.
 -- Checks:  body     status 200 and exactly this body (Lua compares strings by address, so this costs nothing)
 --          received status 200 and a body that says that so many bytes have arrived at the service
 --          total    leaves status to wrk and lengths to load.py (a body of 1 MiB is too dear to look at here)
@@ -17,8 +18,10 @@ function init(args)
    wrk.method = args[1]
    if body_bytes > 0 then
       wrk.body = string.rep("x", body_bytes)
+   elseif args[7] ~= "" then
+      wrk.body = args[7]
    end
-   if args[6] then
+   if args[6] ~= "" then
       -- Every request is made now, so that this costs nothing later; each thread begins elsewhere.
       local requests = {}
       for token in io.lines(args[6]) do

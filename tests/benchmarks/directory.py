@@ -19,7 +19,7 @@ from gateway import Endpoint
 from gateway.services import Change, ServiceDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from gateway import Instance
     from gateway.services import Service
@@ -57,9 +57,10 @@ async def main(count: int) -> None:
     """Measure and print."""
     messages: list[bytes] = []
 
-    def tell(service: Service, instance: Instance | None) -> None:
-        if instance is None:
-            messages.extend(map(pickle.dumps, service.change().pieces(MESSAGE_ENDPOINTS)))
+    def tell(service: Service, instance: Instance | None) -> Iterator[None]:
+        for piece in service.changes(MESSAGE_ENDPOINTS) if instance is None else ():
+            messages.append(pickle.dumps(piece))
+            yield
 
     directory = ServiceDirectory(tell)
     alone, worker = ServiceDirectory(), ServiceDirectory()

@@ -7,6 +7,8 @@
 - ``live``: let WebSockets through at ``/ws``, and event streams, as they come, at ``/events`` and ``/rest``; 25,000 of
   them may be open.
 - ``jwt``: verify RS256 tokens; ``jwt-cache`` where verified ones are remembered, if the proxy leaves that open.
+- ``http2``: speak HTTP/2 to clients, too.
+- ``grpc``: forward calls of gRPC; with ``transcoding`` also JSON that is POSTed to `/package.Service/Method`.
 - the others are the gateway's own, to measure what each costs.
 """
 
@@ -26,25 +28,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_KEY",
+    "GRPC_SERVICE",
+    "ORIGIN",
     "Tokens",
     "envoy_filters",
     "envoy_log",
     "envoy_upgrades",
     "gateway_lines",
+    "gateway_rule",
     "gateway_rules",
     "make_tokens",
     "nginx_http",
     "nginx_server",
 ]
 
+GRPC_SERVICE = "bench.Echo"
 API_KEY = "bench-4f9c2b7e1d8a4c35b6f0e2a97c1d5b83"
 ISSUER = "https://issuer.example"
+ORIGIN = "https://shop.example"
 TOKENS = 2_000
 ENOUGH = 1_000_000
 """A limit, in requests a second, that nobody reaches."""
-
-REDIS_PORT = 16379
-"""Where the scenario `redis` starts one."""
 
 _TYPE_URL = "type.googleapis.com/envoy.extensions"
 
@@ -62,6 +66,11 @@ class Tokens:
     file: Path
     public_key: Path
     jwks: str
+
+    @property
+    def first(self) -> str:
+        """One of them."""
+        return self.file.read_text().partition("\n")[0]
 
 
 def make_tokens(directory: Path) -> Tokens:
@@ -157,7 +166,19 @@ def gateway_rules(features: Collection[str]) -> list[str]:
     ]
 
 
-def envoy_filters(features: Collection[str], tokens: Tokens | None) -> list[dict[str, Any]]:
+def gateway_rule(features: Collection[str], descriptors: Path | None) -> str:
+    """Returns what each of the gateway's rules says besides path and service, to stand last in it."""
+    keys: dict[str, Any] = {}
+    if "grpc" in features:
+        keys["protocol"] = "grpc"
+    if "transcoding" in features:
+        keys["grpc"] = {"protoDescriptor": str(descriptors)}
+    if "affinity" in features:
+        keys |= {"loadBalance": "sticky_session", "sessionAffinity": {"source": "header"}}
+    return "".join(f", {key}: {json.dumps(value)}" for key, value in keys.items())
+
+
+def envoy_filters(features: Collection[str], tokens: Tokens | None, descriptors: Path | None) -> list[dict[str, Any]]:
     """Returns Envoy's HTTP filters, to stand before the router."""
     filters: list[dict[str, Any]] = []
     if "apikey" in features:
@@ -191,6 +212,14 @@ def envoy_filters(features: Collection[str], tokens: Tokens | None) -> list[dict
             "filter_enforced": always,
         }
         filters.append({"name": "envoy.filters.http.local_ratelimit", "typed_config": limit})
+    if "transcoding" in features:
+        transcoder = {
+            "@type": f"{_TYPE_URL}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
+            "proto_descriptor": str(descriptors),
+            "services": [GRPC_SERVICE],
+            "auto_mapping": True,
+        }
+        filters.append({"name": "envoy.filters.http.grpc_json_transcoder", "typed_config": transcoder})
     return filters
 
 
@@ -202,18 +231,24 @@ def envoy_log(features: Collection[str], directory: Path) -> list[dict[str, Any]
     return [{"name": "envoy.access_loggers.file", "typed_config": log}]
 
 
-def gateway_lines(features: Collection[str], directory: Path, tokens: Tokens | None) -> list[str]:
+def gateway_lines(
+    features: Collection[str], directory: Path, tokens: Tokens | None, redis_port: int | None
+) -> list[str]:
     """Returns the lines of the gateway's configuration below `gateway`."""
     limit = {"rate": ENOUGH, "burst": ENOUGH}
     blocks: dict[str, dict[str, Any]] = {
         "apikey": {"auth": {"required": True, "apiKey": {"keys": {"bench": {"key": API_KEY}}}}},
         "ratelimit": {"rateLimit": limit},
-        "redis": {"rateLimit": {**limit, "store": {"type": "redis", "redis": {"port": REDIS_PORT}}}},
+        # Without Redis there are no answers, so that none is counted elsewhere.
+        "redis": {"rateLimit": {**limit, "onOutage": "deny", "redis": {"host": "127.0.0.1", "port": redis_port}}},
         "metrics": {"metrics": {}},
         "accesslog": {"plugins": {"jsonlog": {"output": str(directory / "access.log")}}},
-        "cors": {"cors": {"allowedOrigins": ["https://shop.example"]}},
+        "cors": {"cors": {"allowedOrigins": [ORIGIN]}},
         "retry": {"retry": {}},
         "circuitbreaker": {"circuitBreaker": {}},
+        "circuitbreaker-budget": {"circuitBreaker": {"latencyBudget": "1s"}},
+        "mtls": {"auth": {"required": True, "mtls": {}}},
+        "cache": {"plugins": {"cache": {}}},
         # Almost nothing is sampled, and nobody takes what is.
         "tracing": {"telemetry": {"tracing": {"sampleRate": 0.000001, "endpoint": "http://127.0.0.1:9"}}},
     }

@@ -22,7 +22,7 @@ import process
 import upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 CONNECTIONS = 64
 _HERE = Path(__file__).resolve().parent
@@ -54,25 +54,37 @@ class Request:
     Attributes:
         path: The path of the request's target.
         tls: Whether to speak HTTPS; certificates are not verified.
+        client_certificate: A certificate with its key that `probe` shows; what wrk and h2load cannot do.
         body_bytes: More than 0 makes it a POST with that many bytes.
+        body: If there is any, it is POSTed.
         headers: Further header lines.
         check: What to look at in each answer, see `check.lua`.
         expected_bytes: The length of the answer's body, or of the body that has to arrive at the service.
+        answer: The body of right answers.
         tokens: A file of bearer tokens, one in a line, that are sent in turn; `None` sends none.
+        http2: Whether to speak HTTP/2, by ALPN with TLS and by prior knowledge without, see `h2.py`.
+        streams: Requests under way on each connection of HTTP/2.
+        grpc: Whether it is a call of gRPC, see `calls.py`.
     """
 
     path: str = "/"
     tls: bool = False
+    client_certificate: Path | None = None
     body_bytes: int = 0
+    body: bytes = b""
     headers: tuple[str, ...] = ()
     check: Literal["body", "received", "total"] = "body"
     expected_bytes: int = len(upstream.SMALL_BODY)
+    answer: bytes = upstream.SMALL_BODY
     tokens: Path | None = None
+    http2: bool = False
+    streams: int = 10
+    grpc: bool = False
 
     @property
     def method(self) -> str:
         """GET, or POST when there is a body."""
-        return "POST" if self.body_bytes else "GET"
+        return "POST" if self.body_bytes or self.body else "GET"
 
 
 SMALL = Request()
@@ -115,9 +127,8 @@ def full(port: int, request: Request, *, seconds: int, cores: Sequence[int], thr
         command += ["-H", header]
     command += [f"{scheme}://127.0.0.1:{port}{request.path}", "--"]
     command += [request.method, str(request.body_bytes), request.check, str(request.expected_bytes)]
-    command.append(upstream.SMALL_BODY.decode())
-    command += [str(request.tokens)] if request.tokens is not None else []
-    figures = _run(command, cores=cores, mark="FIGURES ", within_s=seconds + _SPARE_S)
+    command += [request.answer.decode(), str(request.tokens or ""), request.body.decode()]
+    figures = run_program(command, cores=cores, mark="FIGURES ", within_s=seconds + _SPARE_S)
     _check(figures, request)
     return Load(
         requests=figures["requests"],
@@ -138,7 +149,7 @@ def paced(port: int, *, rate: float, seconds: float, cores: Sequence[int]) -> Lo
         AnswerError: If any answer had another status or body.
     """
     command = [sys.executable, str(_HERE / "pace.py"), str(port), f"{rate:.1f}", f"{seconds:g}", str(CONNECTIONS)]
-    figures = _run(command, cores=cores, mark="FIGURES ", within_s=seconds + _SPARE_S)
+    figures = run_program(command, cores=cores, mark="FIGURES ", within_s=seconds + _SPARE_S)
     wrong, unsent = figures.pop("wrong"), figures.pop("unsent")
     if wrong or not figures["requests"]:
         message = f"{wrong} wrong or missing answers besides {figures['requests']} right ones"
@@ -159,10 +170,11 @@ def probe(port: int, request: Request, *, expected: bytes | None = None, timeout
         AnswerError: If the status is not 200 or the body differs.
         OSError: If the connection fails.
     """
-    connection = _connection(port, tls=request.tls, timeout_s=timeout_s)
+    connection = _connection(port, request, timeout_s=timeout_s)
     with contextlib.closing(connection):
         headers = dict(header.split(": ", 1) for header in request.headers)
-        connection.request(request.method, request.path, body=b"x" * request.body_bytes or None, headers=headers)
+        body = request.body or b"x" * request.body_bytes
+        connection.request(request.method, request.path, body=body or None, headers=headers)
         response = connection.getresponse()
         body = response.read()
     if response.status != http.HTTPStatus.OK or (expected is not None and body != expected):
@@ -170,8 +182,13 @@ def probe(port: int, request: Request, *, expected: bytes | None = None, timeout
         raise AnswerError(message)
 
 
-def wait_for_answer(port: int, request: Request, running: subprocess.Popen[bytes], *, within_s: float) -> float:
+def wait_for_answer(ask: Callable[[], None], running: subprocess.Popen[bytes], *, within_s: float) -> float:
     """Asks again and again until the first right answer.
+
+    Args:
+        ask: Sends a request, and raises if the answer is not right.
+        running: The process that is to answer.
+        within_s: After how long it is given up.
 
     Returns:
         When it arrived, by `time.perf_counter`.
@@ -183,7 +200,7 @@ def wait_for_answer(port: int, request: Request, running: subprocess.Popen[bytes
     last: Exception | None = None
     while time.monotonic() < deadline and running.poll() is None:
         try:
-            probe(port, request, expected=upstream.SMALL_BODY, timeout_s=2.0)
+            ask()
             return time.perf_counter()
         except (OSError, http.client.HTTPException, AnswerError) as error:
             last = error
@@ -227,22 +244,29 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _connection(port: int, *, tls: bool, timeout_s: float) -> http.client.HTTPConnection:
-    if not tls:
-        return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the certificate is one of our own, made for this run
-    return http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout_s, context=context)
+def run_program(command: Sequence[str], *, cores: Sequence[int], mark: str, within_s: float) -> Any:
+    """Runs a program to its end, and returns the JSON in the line that begins with `mark`.
 
-
-def _run(command: Sequence[str], *, cores: Sequence[int], mark: str, within_s: float) -> Any:
+    Raises:
+        StartError: If it printed no such line.
+    """
     done = subprocess.run(process.pinned(command, cores), capture_output=True, text=True, timeout=within_s, check=False)
     for line in done.stdout.splitlines():
         if line.startswith(mark):
             return json.loads(line.removeprefix(mark))
     message = f"{Path(command[0]).name} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}"
     raise process.StartError(message)
+
+
+def _connection(port: int, request: Request, *, timeout_s: float) -> http.client.HTTPConnection:
+    if not request.tls:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the certificate is one of our own, made for this run
+    if request.client_certificate is not None:
+        context.load_cert_chain(request.client_certificate)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout_s, context=context)
 
 
 def _check(figures: dict[str, int], request: Request) -> None:

@@ -29,6 +29,10 @@ class StartError(Exception):
     """A program did not start, or did not answer as it should have."""
 
 
+class MissingError(StartError):
+    """What a scenario needs besides the proxies is not installed."""
+
+
 def find_program(name: str) -> Path | None:
     """Finds a program on PATH, in the system's folders, in the project's environment or in this one.
 

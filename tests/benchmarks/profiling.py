@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import scenarios
+    import cells
 
 _SAMPLES_PER_S = 250
 _SHOWN = 25
@@ -25,7 +25,7 @@ _LINE = re.compile(r":\d+\)$")
 _SPARE_S = 30.0
 
 
-def profile(bench: scenarios.Bench, seconds: int, file: Path) -> str:
+def profile(bench: cells.Bench, seconds: int, file: Path) -> str:
     """Loads the gateway and records it.
 
     Args:
@@ -68,7 +68,7 @@ def profile(bench: scenarios.Bench, seconds: int, file: Path) -> str:
 
 
 @contextlib.contextmanager
-def _loaded(bench: scenarios.Bench, port: int, seconds: int) -> Iterator[None]:
+def _loaded(bench: cells.Bench, port: int, seconds: int) -> Iterator[None]:
     """Keeps the gateway busy from another thread; what goes wrong there is raised when the block ends."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
         sent = pool.submit(load.full, port, load.SMALL, seconds=seconds, cores=bench.load_cores)

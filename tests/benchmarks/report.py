@@ -35,19 +35,50 @@ class Ratio:
         key: The figure compared.
         heading: The column's heading.
         inverted: Divides the other row's figure by this one's: what costs half is twice as good.
-        to_first: Compares with the same peer's first row instead of nginx's.
+        to_first: Compares with the same peer's first row instead of another's.
+        other: The peer to compare with; its row of the same variant, if there is one, else its first.
     """
 
     key: str
     heading: str
     inverted: bool = False
     to_first: bool = False
+    other: str = "nginx"
 
     def cell(self, result: results.Result, table: Sequence[results.Result]) -> str:
         """Returns the text of one row."""
-        other = results.find(table, result.scenario, result.peer if self.to_first else "nginx")
+        if self.to_first:
+            other = results.find(table, result.scenario, result.peer)
+        else:
+            other = results.find(table, result.scenario, self.other, result.variant)
+            other = other or results.find(table, result.scenario, self.other)
         above, below = (other, result) if self.inverted else (result, other)
         return _number(results.ratio(above, below, self.key), 2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A column that says how much of the rate of the same peer's first row a row has lost, in per cent."""
+
+    heading: str = "rate lost %"
+
+    def cell(self, result: results.Result, table: Sequence[results.Result]) -> str:
+        """Returns the text of one row."""
+        first = results.find(table, result.scenario, result.peer)
+        return _number(results.lost_percent(result, first, "rate"), 1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """A column that says how much more of something a row takes than the same peer's first row."""
+
+    key: str
+    heading: str
+
+    def cell(self, result: results.Result, table: Sequence[results.Result]) -> str:
+        """Returns the text of one row."""
+        first = results.find(table, result.scenario, result.peer)
+        return _number(results.difference(result, first, self.key), 1)
 
 
 _RATE = Column(key="rate", heading="req/s")
@@ -75,7 +106,20 @@ _RESTING = (
 )
 _LIVE = (Column(key="rate", heading="messages/s"), _CPU, _USER, _P50, _P99, _BUSY, _OF_NGINX_CPU)
 
-_COLUMNS: Mapping[str, Sequence[Column | Ratio]] = {
+_ADDED_CPU = Added(key="cpu_us", heading="own CPU µs")
+_ADDED = (_RATE, _CPU, _USER, _BUSY, _CPU_TO_FIRST, _ADDED_CPU)
+
+_COLUMNS: Mapping[str, Sequence[Column | Ratio | Lost | Added]] = {
+    "costs": (*_ADDED, Added(key="user_us", heading="own user µs")),
+    "observers": (*_ADDED, _RATE_TO_FIRST, Lost()),
+    "mtls": (*_ADDED, Added(key="user_us", heading="own user µs")),
+    "budget": (*_ADDED, _RATE_TO_FIRST, Lost()),
+    "redis-limits": (*_LOADED[:-2], Column(key="store_us", heading="Redis CPU µs", digits=1), _CPU_TO_FIRST),
+    "grpc-json": (
+        *_LOADED[:-2],
+        Ratio(key="rate", heading="rate / grpcio", other="grpcio"),
+        Ratio(key="cpu_us", heading="grpcio CPU / own", inverted=True, other="grpcio"),
+    ),
     "routes-10000": _PAIRED,
     "instances-1000": _PAIRED,
     "workers-2": _PAIRED,
@@ -105,13 +149,16 @@ _COLUMNS: Mapping[str, Sequence[Column | Ratio]] = {
 
 def scenario_table(name: str, title: str, measured: Sequence[results.Result], note: str = "") -> str:
     """Returns a scenario's table, and below it whatever went wrong."""
+    title = f"\n{name}: {title}" + (f" ({note})" if note else "")
+    if not measured:
+        return title
     columns = _COLUMNS.get(name, _LOADED)
     heading = ["proxy", *(column.heading for column in columns)]
     rows = [
         [f"{row.peer} {row.variant}".rstrip(), *(column.cell(row, measured) for column in columns)] for row in measured
     ]
     problems = [f"  ! {row.peer} {row.variant}: {row.problem}" for row in measured if row.problem]
-    return "\n".join([f"\n{name}: {title}" + (f" ({note})" if note else ""), _aligned([heading, *rows]), *problems])
+    return "\n".join([title, _aligned([heading, *rows]), *problems])
 
 
 def target_table(measured: Sequence[results.Result]) -> str:

@@ -56,3 +56,22 @@ def ratio(above: Result | None, below: Result | None, key: str) -> float | None:
     pairs = zip(above.samples, below.samples, strict=False)
     quotients = [one[key] / other[key] for one, other in pairs if other.get(key) and key in one]
     return statistics.median(quotients) if quotients else None
+
+
+def difference(one: Result | None, other: Result | None, key: str) -> float | None:
+    """Subtracts another cell's figure from one's: the median over the rounds, as in `ratio`.
+
+    Returns:
+        The difference; `None` if either was not measured.
+    """
+    if one is None or other is None:
+        return None
+    pairs = zip(one.samples, other.samples, strict=False)
+    differences = [first[key] - second[key] for first, second in pairs if key in first and key in second]
+    return statistics.median(differences) if differences else None
+
+
+def lost_percent(one: Result | None, other: Result | None, key: str) -> float | None:
+    """Returns how many per cent of another cell's figure one's is short of; `None` if either was not measured."""
+    share = ratio(one, other, key)
+    return None if share is None else (1 - share) * 100

@@ -18,7 +18,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cells
 import cpu
+import forwarding
 import load
 import peers
 import process
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType
 
-_LIMIT_S = 1200
+_LIMIT_S = 1800
 _PROFILE_FILE = Path(__file__).resolve().parent / "gateway-profile.collapsed"
 _QUICK_SECONDS = 2
 _QUIET = 0.1  # cores that others may use before a table is marked
@@ -92,18 +94,21 @@ def _measure(options: argparse.Namespace) -> int:
     return 1 if any(result.problem for result in measured) else 0
 
 
-def _run(
-    scenario: scenarios.Scenario, bench: scenarios.Bench, names: Sequence[str]
-) -> tuple[list[results.Result], str]:
+def _run(scenario: scenarios.Scenario, bench: cells.Bench, names: Sequence[str]) -> tuple[list[results.Result], str]:
     """Runs a scenario; one that cannot even be prepared becomes a result with a problem for each proxy.
 
+    One that needs a program that is not installed is skipped.
+
     Returns:
-        The results, and how busy programs of others were meanwhile; nothing if they were not.
+        The results, and how busy programs of others were meanwhile, if they were, or why there are no results.
     """
     began, busy, own = time.monotonic(), cpu.busy_s(), cpu.cpu_time(os.getpid())
     try:
         found = scenario.run(bench, names)
-    except (process.StartError, OSError) as error:
+    except process.MissingError as error:
+        _say(f"skipped: {scenario.name}: {error}")
+        return [], f"skipped, {error}"
+    except (process.StartError, load.AnswerError, OSError) as error:
         found = [results.Result(scenario=scenario.name, peer=name, problem=str(error)) for name in names]
     seconds = time.monotonic() - began
     _say(f"{scenario.name}: {seconds:.0f} s")
@@ -126,7 +131,7 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _bench(options: argparse.Namespace, programs: dict[str, Path]) -> Iterator[scenarios.Bench]:
+def _bench(options: argparse.Namespace, programs: dict[str, Path]) -> Iterator[cells.Bench]:
     """Makes the directory and starts the service that everything else needs."""
     ports = process.Ports()
     usable = tuple(sorted(os.sched_getaffinity(0)))
@@ -138,7 +143,7 @@ def _bench(options: argparse.Namespace, programs: dict[str, Path]) -> Iterator[s
         directory = Path(name)
         (directory / "upstream").mkdir()
         with upstream.serving(directory / "upstream", ports.take(), cores=[load_core]) as service:
-            yield scenarios.Bench(
+            yield cells.Bench(
                 directory=directory,
                 programs=programs,
                 rounds=options.rounds,
@@ -195,8 +200,8 @@ def _heading(environment: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"  {name}: {text}" for name, text in versions.items())])
 
 
-def _note(scenario: scenarios.Scenario, bench: scenarios.Bench) -> str:
-    few = scenario.name == "workers-2" and len(bench.usable_cores) < scenarios.ENOUGH_CORES
+def _note(scenario: scenarios.Scenario, bench: cells.Bench) -> str:
+    few = scenario.name == "workers-2" and len(bench.usable_cores) < forwarding.ENOUGH_CORES
     return _FEW_CORES if few else ""
 
 

@@ -42,10 +42,12 @@ class Target:
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
 
-def _against(scenario: str, key: str, above: str, below: str) -> Callable[[Sequence[results.Result]], float | None]:
+def _against(
+    scenario: str, key: str, above: str, below: str, variant: str | None = None
+) -> Callable[[Sequence[results.Result]], float | None]:
     def figure(measured: Sequence[results.Result]) -> float | None:
-        one = results.find(measured, scenario, above)
-        return results.ratio(one, results.find(measured, scenario, below), key)
+        one = results.find(measured, scenario, above, variant)
+        return results.ratio(one, results.find(measured, scenario, below, variant), key)
 
     return figure
 
@@ -54,6 +56,16 @@ def _between(scenario: str, key: str, above: str, below: str) -> Callable[[Seque
     def figure(measured: Sequence[results.Result]) -> float | None:
         one = results.find(measured, scenario, "gateway", above)
         return results.ratio(one, results.find(measured, scenario, "gateway", below), key)
+
+    return figure
+
+
+def _lost(scenario: str, variant: str) -> Callable[[Sequence[results.Result]], float | None]:
+    """Per cent of the throughput that a variant costs, compared with the first of the scenario."""
+
+    def figure(measured: Sequence[results.Result]) -> float | None:
+        one = results.find(measured, scenario, "gateway", variant)
+        return results.lost_percent(one, results.find(measured, scenario, "gateway"), "rate")
 
     return figure
 
@@ -106,6 +118,38 @@ TARGETS = (
     Target(text="policies: nginx's CPU / ours", figure=_against("policies", "cpu_us", "nginx", "gateway"), least=0.45),
     Target(text="policies: Envoy's CPU / ours", figure=_against("policies", "cpu_us", "envoy", "gateway"), least=2),
     Target(text="jwt: Envoy's CPU / ours", figure=_against("jwt", "cpu_us", "envoy", "gateway"), least=2),
+    Target(
+        text="observers: % of the rate that the access log costs",
+        figure=_lost("observers", "accesslog"),
+        most=5,
+        digits=1,
+    ),
+    Target(
+        text="observers: % of the rate that traces cost which are not recorded",
+        figure=_lost("observers", "tracing"),
+        most=5,
+        digits=1,
+    ),
+    Target(
+        text="redis-limits: requests/s of a worker",
+        figure=_own("redis-limits", "rate", "in Redis"),
+        least=5000,
+        digits=0,
+    ),
+    *(
+        Target(
+            text=f"http2: Envoy's CPU / ours, {kind}",
+            figure=_against("http2", "cpu_us", "envoy", "gateway", kind),
+            least=bound,
+        )
+        for kind, bound in (("10 streams", 1), ("1 stream", 1), ("10 streams, TLS", 1))
+    ),
+    Target(text="grpc: Envoy's CPU / ours", figure=_against("grpc", "cpu_us", "envoy", "gateway"), least=0.33),
+    Target(
+        text="grpc-json: our rate / that of a direct client",
+        figure=_against("grpc-json", "rate", "gateway", "grpcio"),
+        least=0.7,
+    ),
     Target(text="p99-half: our p99 / nginx's", figure=_against("p99-half", "p99_ms", "gateway", "nginx"), most=3),
     Target(text="idle-5000: KiB for each connection", figure=_own("idle-5000", "kb_each"), most=15, digits=1),
     Target(text="websocket: nginx's CPU / ours", figure=_against("websocket", "cpu_us", "nginx", "gateway"), least=0.7),

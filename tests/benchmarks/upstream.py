@@ -78,10 +78,12 @@ class Service:
     Attributes:
         addresses: Loopback addresses; each is one instance.
         port: The port, the same on all of them.
+        descriptors: The descriptors of a service that speaks gRPC; `None` if it speaks HTTP/1.1.
     """
 
     addresses: Sequence[str]
     port: int
+    descriptors: Path | None = None
 
 
 @contextlib.contextmanager
