@@ -8,6 +8,7 @@ PYTEST_ARGS ?=
 TEST_WORKERS ?= 3
 BENCH_ARGS ?=
 SOAK_ARGS ?=
+OUTAGE_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 1
 
@@ -26,7 +27,7 @@ MANIFESTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) constraints.txt requi
 TESTS = $(shell find $(wildcard core/tests plugins/*/tests contrib/*/tests tests) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test bench soak fuzz coverage lint format docs wheels clean
+.PHONY: help build run dev test bench soak outage fuzz coverage lint format docs wheels clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +48,9 @@ bench: $(BUILT) ## Measure the gateway (BENCH_ARGS=--help)
 
 soak: $(BUILT) ## Serve a load for a minute while everything changes (SOAK_ARGS=--help)
 	$(BIN)/python tests/integration/soak.py $(SOAK_ARGS)
+
+outage: $(BUILT) ## Take Redis away under load, with each onOutage (OUTAGE_ARGS=--help)
+	$(BIN)/python tests/integration/redis_outage.py $(OUTAGE_ARGS)
 
 fuzz: $(BUILT) ## Send mutated requests for a minute (FUZZ_SECONDS=600 FUZZ_SEED=7)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest -q -s tests/conformance/test_fuzz.py

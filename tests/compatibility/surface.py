@@ -34,6 +34,8 @@ MODULES = (
     "gateway.embedding",
     "gateway.blocking",
     "gateway.concurrency",
+    "gateway.dialing",
+    "gateway.tls",
     "gateway.trust",
     "gateway.credentials",
     "gateway.forwarding",

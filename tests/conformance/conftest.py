@@ -1,9 +1,10 @@
-"""Gateways as subprocesses, for tests that know them only by their bytes."""
+"""Gateways beside the test, for tests that know them only by their bytes: in a thread, or in a process of their own."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
+
+from gateway.embedding import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +53,34 @@ def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 
 @contextmanager
-def _started(folder: Path, settings: dict[str, Any]) -> Iterator[int]:
+def _in_thread(folder: Path, settings: dict[str, Any]) -> Iterator[int]:
+    frontend = {"host": "127.0.0.1", "port": 0, **settings.pop("http", {})}
+    gateway = Gateway.from_mapping({"frontend": {"http": frontend}, "shutdownTimeout": 1, **settings}, folder=folder)
+    with (
+        _no_traceback(),
+        start_blocking_portal("asyncio", {"use_uvloop": True}) as portal,
+        portal.wrap_async_context_manager(gateway),
+    ):
+        yield gateway.addresses[0][1]
+
+
+@contextmanager
+def _no_traceback() -> Iterator[None]:
+    """Fail if anything is logged with a traceback."""
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.setFormatter(logging.Formatter())
+    handler.emit = lambda record: said.append(handler.format(record))  # type: ignore[method-assign]  # a list is enough
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert "Traceback" not in "\n".join(said), "\n".join(said)
+
+
+@contextmanager
+def _in_process(folder: Path, settings: dict[str, Any]) -> Iterator[int]:
     port = _free_port()
     frontend = {"host": "127.0.0.1", "port": port, **settings.pop("http", {})}
     config = folder / f"gateway-{port}.yaml"
@@ -79,4 +110,11 @@ def _started(folder: Path, settings: dict[str, Any]) -> Iterator[int]:
 def start_gateway(tmp_path_factory) -> Callable[..., AbstractContextManager[int]]:
     """Start a gateway with these blocks below ``gateway`` (``http`` is ``frontend.http``); gives its port."""
     folder = tmp_path_factory.mktemp("gateway")
-    return lambda **settings: _started(folder, settings)
+    return lambda **settings: _in_thread(folder, settings)
+
+
+@pytest.fixture(scope="module")
+def start_gateway_process(tmp_path_factory) -> Callable[..., AbstractContextManager[int]]:
+    """Start a gateway as ``start_gateway`` does, in a process of its own: with its own memory and its own processor."""
+    folder = tmp_path_factory.mktemp("gateway")
+    return lambda **settings: _in_process(folder, settings)

@@ -22,14 +22,14 @@ LANES = 4
 
 
 @pytest.mark.timeout(SECONDS + 60)
-def test_whatever_is_sent_nobody_is_confused(start_gateway):
+def test_whatever_is_sent_nobody_is_confused(start_gateway_process):
     with ExitStack() as started:
         fuzzers = []
         for lane in range(LANES):
             service = Service()
             started.callback(service.close)
             port = started.enter_context(
-                start_gateway(
+                start_gateway_process(
                     http={
                         "maxRequestSize": MAX_BODY_BYTES,
                         "maxHeaders": MAX_HEADERS,

@@ -72,20 +72,27 @@ def service(scripts):
     service.close()
 
 
+def settings_for(service, http=None, **settings):
+    """Return those of a gateway with these settings of ``backend.http``."""
+    instances = [{"address": "127.0.0.1", "port": service.port}]
+    return {
+        "http": http or {},
+        "backend": {"http": settings},
+        "registry": {"static": {"services": [{"name": "up", "instances": instances}]}},
+        "router": {"rules": [{"path": "/*", "serviceName": "up"}]},
+    }
+
+
 @pytest.fixture
 def started(start_gateway, service):
     """Start a gateway with these settings of ``backend.http``."""
+    return lambda **settings: start_gateway(**settings_for(service, **settings))
 
-    def start(http=None, **settings):
-        instances = [{"address": "127.0.0.1", "port": service.port}]
-        return start_gateway(
-            http=http or {},
-            backend={"http": settings},
-            registry={"static": {"services": [{"name": "up", "instances": instances}]}},
-            router={"rules": [{"path": "/*", "serviceName": "up"}]},
-        )
 
-    return start
+@pytest.fixture
+def started_process(start_gateway_process, service):
+    """Start it in a process of its own."""
+    return lambda **settings: start_gateway_process(**settings_for(service, **settings))
 
 
 def wait_for(condition, timeout_s=20):
@@ -221,8 +228,8 @@ class Memory:
         return self.most - self.at_first
 
 
-def test_a_slow_client_bounds_the_memory(started):
-    with started() as port, Client(port, 5) as client:
+def test_a_slow_client_bounds_the_memory(started_process):
+    with started_process() as port, Client(port, 5) as client:
         assert client.ask(GET).status == 200
         memory = Memory(port)
         client.send(b"GET /large HTTP/1.1\r\nHost: gw\r\n\r\n")
@@ -237,8 +244,8 @@ def test_a_slow_client_bounds_the_memory(started):
         assert memory.growth < MOST_GROWTH_BYTES
 
 
-def test_a_slow_service_bounds_the_memory(started, scripts):
-    with started(http={"maxRequestSize": 0}) as port, Client(port, 10) as client:
+def test_a_slow_service_bounds_the_memory(started_process, scripts):
+    with started_process(http={"maxRequestSize": 0}) as port, Client(port, 10) as client:
         assert client.ask(GET).status == 200
         memory = Memory(port)
         client.send(b"POST /sip HTTP/1.1\r\nHost: gw\r\nContent-Length: %d\r\n\r\n" % LARGE_BYTES)
@@ -253,8 +260,8 @@ def test_a_slow_service_bounds_the_memory(started, scripts):
         assert memory.growth < MOST_GROWTH_BYTES
 
 
-def test_a_gigabyte_passes_in_bounded_memory(started):
-    with started() as port, Client(port, 10) as client:
+def test_a_gigabyte_passes_in_bounded_memory(started_process):
+    with started_process() as port, Client(port, 10) as client:
         assert client.ask(GET).status == 200
         memory = Memory(port)
         client.send(b"GET /gigabyte HTTP/1.1\r\nHost: gw\r\n\r\n")

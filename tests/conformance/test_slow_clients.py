@@ -28,9 +28,9 @@ def service():
 
 
 @pytest.fixture(scope="module")
-def gateway(start_gateway, service):
+def gateway(start_gateway_process, service):
     instances = [{"address": "127.0.0.1", "port": service.port}]
-    with start_gateway(
+    with start_gateway_process(
         http={"readTimeout": 1, "writeTimeout": 1},
         registry={"static": {"services": [{"name": "up", "instances": instances}]}},
         router={"rules": [{"path": "/*", "serviceName": "up"}]},

@@ -50,11 +50,11 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
-def test_hello_is_a_plugin_in_ten_lines(start_gateway):
+def test_hello_is_a_plugin_in_ten_lines(start_gateway_process):
     code = (HERE / "hello.py").read_text().splitlines()
     assert len([line for line in code if line.strip()]) <= 10
 
-    gateway = start_gateway(plugins=[HERE / "hello.py"])
+    gateway = start_gateway_process(plugins=[HERE / "hello.py"])
     answer = gateway.ask("/get")
     assert (answer.status, answer.headers["x-hello"]) == (200, "Hello, 127.0.0.1!")
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import re
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 import gateway
-from gateway import AdminRouteRegistration, ErrorType, RouteSourceConfig, admin, hookspecs, interfaces
+from gateway import AdminRouteRegistration, ErrorType, Response, RouteSourceConfig, admin, hookspecs, interfaces
+from gateway.admin import AdminEndpoint
 from gateway.cli.commands import BUILT_IN
 from gateway.cli.plugin_commands import find_commands
 from gateway.config import configuration_schema
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+GENERATORS = sorted(path.name for path in REFERENCE.glob("generate*.py"))
 HOST = PluginHost.discover()
 OFFERS = registrations_of(HOST)
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("gateway_")}
@@ -35,6 +37,19 @@ NAMES = sorted({*gateway.__all__, *interfaces.__all__})
 
 def page(name):
     return (REFERENCE / name).read_text()
+
+
+@pytest.fixture
+def generator(monkeypatch):
+    """Give a function that returns what a generator of pages has."""
+    monkeypatch.syspath_prepend(str(REFERENCE))
+    return lambda name: runpy.run_path(str(REFERENCE / name))
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_page_is_up_to_date(generator, name, capsys):
+    made = generator(name)
+    assert made["write"](made["TARGET"], made["render"], name, ["--check"]) == 0, capsys.readouterr().err
 
 
 def sections(text):
@@ -98,11 +113,6 @@ def members_of(public):
 # Configuration.
 
 
-def test_configuration_reference_is_up_to_date():
-    command = [sys.executable, str(REFERENCE / "generate.py"), "--check"]
-    assert subprocess.run(command, check=False).returncode == 0, "run: python docs/reference/generate.py"
-
-
 @pytest.mark.parametrize(("path", "model"), [("gateway", GatewayConfig), ("gateway.router.rules[]", RuleConfig)])
 def test_keys_of_the_core_are_documented(path, model):
     assert set(model_keys(model)) - words(sections(page("configuration.md"))[f"`{path}`"]) == set()
@@ -151,11 +161,6 @@ def models_in(annotation):
 # The rest.
 
 
-def test_metrics_reference_is_up_to_date():
-    command = [sys.executable, str(REFERENCE / "generate_metrics.py"), "--check"]
-    assert subprocess.run(command, check=False).returncode == 0, "run: python docs/reference/generate_metrics.py"
-
-
 FAMILIES = re.findall(r"^\| `(\w+)` \|", page("metrics.md"), re.MULTILINE)
 READMES = [*ROOT.glob("plugins/*/README.md"), *ROOT.glob("contrib/*/README.md")]
 
@@ -184,6 +189,69 @@ async def test_families_of_a_running_gateway_are_in_the_reference(gateway_factor
     for family in families:
         labels = ", ".join(f"`{label}`" for label in family.label_names)
         assert f"| `{family.name}` | {family.kind} | {labels} | {family.help} |" in page("metrics.md")
+
+
+# What is not documented fails its generator.
+
+
+def test_error_without_a_text_is_an_error(generator):
+    made = generator("generate_errors.py")
+    source = 'class ErrorType:\n    NOT_FOUND = 1\n    """Nothing is there."""\n    TIMEOUT = 2\n    GONE = 3\n'
+    with pytest.raises(ValueError, match=r"ErrorType.TIMEOUT says not when"):
+        dict(made["texts_of"](source))
+
+
+def test_admin_endpoint_without_a_text_is_an_error(generator):
+    async def says_nothing(request):
+        return Response(200)
+
+    made = generator("generate_admin_endpoints.py")
+    with pytest.raises(ValueError, match=r"GET /secret says not what it answers"):
+        made["core_row"](AdminEndpoint(method="GET", path="/secret", answer=says_nothing))
+
+
+def test_hook_without_a_text_or_an_example_is_an_error(generator):
+    made = generator("generate_hooks.py")
+
+    def gateway_register_protocols():
+        pass
+
+    def gateway_register_secrets():
+        """Offer secrets."""
+
+    with pytest.raises(ValueError, match="has no docstring"):
+        made["section"]("gateway_register_protocols", gateway_register_protocols)
+    with pytest.raises(ValueError, match="has no example"):
+        made["section"]("gateway_register_secrets", gateway_register_secrets)
+
+
+def test_argument_without_a_text_is_an_error(generator):
+    made = generator("generate_cli.py")
+    parser = argparse.ArgumentParser("gateway secret")
+    parser.add_argument("--quietly")
+    with pytest.raises(ValueError, match="--quietly of gateway secret is not explained"):
+        made["table"](parser)
+
+
+def test_command_that_the_template_lacks_is_an_error(generator, tmp_path):
+    made = generator("generate_cli.py")
+    shorter = tmp_path / "cli.md.in"
+    shorter.write_text(made["TEMPLATE"].read_text().replace("@command graph@", ""))
+    made["render"].__globals__["TEMPLATE"] = shorter
+    with pytest.raises(ValueError, match=r"lacks .*@command graph@"):
+        made["render"]()
+
+
+def test_page_that_is_out_of_date_is_told(generator, tmp_path, capsys):
+    made = generator("generate_errors.py")
+    page = tmp_path / "errors.md"
+    assert made["write"](page, made["render"], "generate_errors.py", ["--check"]) == 1
+    assert capsys.readouterr().err == "errors.md is out of date; run: python docs/reference/generate_errors.py\n"
+    assert made["write"](page, made["render"], "generate_errors.py", []) == 0
+    assert made["write"](page, made["render"], "generate_errors.py", ["--check"]) == 0
+
+
+# The rest.
 
 
 @pytest.mark.parametrize("error_type", ErrorType, ids=lambda error_type: error_type.code)

@@ -50,7 +50,7 @@ def serve_folder(tmp_path):
         server.server_close()
 
 
-def test_first_gateway(start_gateway, serve_folder, tmp_path):
+def test_first_gateway(start_gateway_process, serve_folder, tmp_path):
     ports = {}
     for port, name in (("9001", "one"), ("9002", "two")):
         folder = tmp_path / name
@@ -59,7 +59,7 @@ def test_first_gateway(start_gateway, serve_folder, tmp_path):
         ports[port] = str(serve_folder(folder))
 
     first, second = (re.sub(r"900[12]", lambda port: ports[port[0]], text) for _, text in files_of("first-gateway.md"))
-    gateway = start_gateway(first, arguments=["--hot-reload"])
+    gateway = start_gateway_process(first, arguments=["--hot-reload"])
     assert {gateway.ask("/names/name.txt").text for _ in range(2)} == {"one\n", "two\n"}
     missed = gateway.ask("/other")
     assert (missed.status, missed.headers["content-type"]) == (404, "application/problem+json")
@@ -103,7 +103,7 @@ def installed(tmp_path):
 
 
 @pytest.mark.timeout(180)  # it starts the gateway and its commands a dozen times
-def test_first_plugin_as_a_distribution(installed, start_gateway, tmp_path):
+def test_first_plugin_as_a_distribution(installed, start_gateway_process, tmp_path):
     page = (TUTORIALS / "first-plugin.md").read_text()
     configuration = (tmp_path / "gateway.yaml").read_text()
     test = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "gateway-hello"]
@@ -112,7 +112,7 @@ def test_first_plugin_as_a_distribution(installed, start_gateway, tmp_path):
     assert "1 passed" in done.stdout
     assert "Greets in X-Hello." in run("plugins", folder=tmp_path, path=installed)
 
-    gateway = start_gateway(configuration, path=[installed])
+    gateway = start_gateway_process(configuration, path=[installed])
     assert gateway.ask("/get").headers["x-hello"] == "Ahoy, 127.0.0.1!"
     assert gateway.ask("/headers").headers["x-hello"] == "Welcome, 127.0.0.1!"
 

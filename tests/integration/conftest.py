@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 40.0
 STOP_TIMEOUT_S = 15.0
 
 

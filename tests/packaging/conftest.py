@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import venv
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,16 @@ ROOT = Path(__file__).parents[2]
 MANIFESTS = [*ROOT.glob("plugins/*/pyproject.toml"), *ROOT.glob("contrib/*/pyproject.toml")]
 DISTRIBUTIONS = [ROOT / "core", *sorted(manifest.parent for manifest in MANIFESTS), ROOT]
 INSTALL_TIMEOUT_S = 240
+
+BUILD = """
+import os, sys
+from hatchling.build import build_wheel
+
+for distribution in sys.argv[2:]:
+    os.chdir(distribution)  # where a build backend looks for what it builds (PEP 517)
+    build_wheel(sys.argv[1])
+"""
+"""What `python -m build --wheel --no-isolation` does, in one process for all of them."""
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +43,11 @@ def our_wheels(tmp_path_factory):
 
 def _build_all(folder, constraints):
     folder.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda distribution: _build_wheel(distribution, folder), DISTRIBUTIONS))
+    _run([sys.executable, "-c", BUILD, str(folder), *map(str, DISTRIBUTIONS)], folder)
     # By file and not by --find-links, where a package of the same name in the index could win.
     wheels = sorted(folder.glob("*.whl"))
     assert len(wheels) == len(DISTRIBUTIONS)
     constraints.write_text("".join(f"{wheel.name.split('-')[0]} @ {wheel.as_uri()}\n" for wheel in wheels))
-
-
-def _build_wheel(distribution, folder):
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(distribution)]
-    _run(command, folder)
 
 
 @pytest.fixture
