@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticUndefined
+from writing import ROOT, write
 
 from gateway.config.aliases import RULE_ALIASES
 from gateway.config.claims import place_of, registrations_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.registrations import Registration
 
 TARGET = Path(__file__).with_name("configuration.md")
-ROOT = Path(__file__).parents[2]
 
 HEAD = """\
 # Configuration
@@ -74,21 +74,6 @@ class Section:
     path: str
     text: str
     model: type[BaseModel]
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare it; returns the exit code."""
-    page = render()
-    if arguments == ["--check"]:
-        if TARGET.read_text(encoding="utf-8") == page:
-            return 0
-        sys.stderr.write(f"{TARGET.name} is out of date; run: python docs/reference/generate.py\n")
-        return 1
-    if arguments:
-        sys.stderr.write("usage: generate.py [--check]\n")
-        return 2
-    TARGET.write_text(page, encoding="utf-8")
-    return 0
 
 
 def render() -> str:
@@ -261,4 +246,4 @@ def _size(value: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(TARGET, render, __file__, sys.argv[1:]))

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from writing import ROOT, write
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ROOT = Path(__file__).parents[2]
 TARGET = Path(__file__).with_name("metrics.md")
 SOURCES = ("core/src", "plugins/*/src", "contrib/*/src")
 PARAMETERS = ("name", "help", "label_names")
@@ -47,21 +48,6 @@ class Metric:
     kind: str
     labels: tuple[str, ...]
     help: str
-
-
-def main(arguments: list[str]) -> int:
-    """Write the page, or compare it; returns the exit code."""
-    page = render()
-    if arguments == ["--check"]:
-        if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == page:
-            return 0
-        sys.stderr.write(f"{TARGET.name} is out of date; run: python docs/reference/{Path(__file__).name}\n")
-        return 1
-    if arguments:
-        sys.stderr.write(f"usage: {Path(__file__).name} [--check]\n")
-        return 2
-    TARGET.write_text(page, encoding="utf-8")
-    return 0
 
 
 def render() -> str:
@@ -147,4 +133,4 @@ def _texts(node: ast.expr, names: Mapping[str, ast.expr]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(TARGET, render, __file__, sys.argv[1:]))
