@@ -51,6 +51,8 @@ limit         ratelimit    gateway-ratelimit  key                   client      
                                               cost                  1                         default
                                               beforeAuthentication  false                     default
                                               headers               both                      default
+                                              name                  null                      default
+                                              scope                 route                     default
                                               rate                  100                       gateway.yaml:20:9
                                               burst                 null                      default
 balancer      round_robin  gateway-balancers

@@ -135,7 +135,7 @@ async def test_an_engine_that_is_down_is_an_error_that_says_where(fake_engine, w
 async def test_an_engine_that_goes_away_publishes_nothing_more(fake_engine, watch_engine):
     fake_engine.containers = [container(1)]
     watched = watch_engine(fake_engine, refreshInterval="1h")
-    await watched.until(lambda: watched.status["events"] == "streaming")
+    await watched.until(lambda: watched.status["events"] == "streaming" and watched.services)
     await fake_engine.stop()
     assert "DiscoveryError" in await watched.error()
     assert watched.services == {"orders": ["10.0.0.1:8080"]}
