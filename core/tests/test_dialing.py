@@ -35,8 +35,14 @@ async def test_an_instance_that_cannot_be_reached_saw_nothing(error):
 async def test_connecting_ends_at_the_deadline():
     with pytest.raises(GatewayError) as refused:
         await dial(asyncio.Event().wait(), INSTANCE, timeout_s=0.01)
-    assert refused.value.type is ErrorType.UPSTREAM_TIMEOUT
+    assert (refused.value.type, refused.value.is_unsent) == (ErrorType.UPSTREAM_TIMEOUT, True)
     assert refused.value.detail == "instance one of service orders: did not accept a connection within 0.01 s"
+
+
+@pytest.mark.parametrize("is_unsent", [False, True])
+def test_who_was_too_slow_may_have_seen_the_request(is_unsent):
+    assert too_slow(INSTANCE, "was silent", is_unsent=is_unsent).is_unsent is is_unsent
+    assert not too_slow(INSTANCE, "was silent").is_unsent
 
 
 async def test_what_nobody_foresaw_is_not_translated():

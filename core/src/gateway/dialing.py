@@ -30,13 +30,13 @@ async def dial(connecting: Awaitable[T], instance: Instance, *, timeout_s: float
 
     Raises:
         GatewayError: ``upstream_timeout`` if it takes too long, ``bad_gateway`` for an ``OSError``, TLS failures
-            included.
+            included; both say that nothing was sent, so that another instance is asked.
     """
     try:
         async with asyncio.timeout(timeout_s):
             return await connecting
     except TimeoutError as error:
-        raise too_slow(instance, f"did not accept a connection within {timeout_s} s") from error
+        raise too_slow(instance, f"did not accept a connection within {timeout_s} s", is_unsent=True) from error
     except OSError as error:
         raise GatewayError(
             ErrorType.BAD_GATEWAY,
@@ -46,15 +46,19 @@ async def dial(connecting: Awaitable[T], instance: Instance, *, timeout_s: float
         ) from error
 
 
-def too_slow(instance: Instance, what: str) -> GatewayError:
+def too_slow(instance: Instance, what: str, *, is_unsent: bool = False) -> GatewayError:
     """Return the error of an instance that did not do in time what it should.
 
     Args:
         instance: The instance.
         what: What it did not, for the log.
+        is_unsent: Whether it saw nothing of the request.
     """
     return GatewayError(
-        ErrorType.UPSTREAM_TIMEOUT, "the service did not answer in time", detail=f"{instance.label}: {what}"
+        ErrorType.UPSTREAM_TIMEOUT,
+        "the service did not answer in time",
+        detail=f"{instance.label}: {what}",
+        is_unsent=is_unsent,
     )
 
 

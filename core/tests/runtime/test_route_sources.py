@@ -213,6 +213,16 @@ async def test_what_cannot_be_served_is_said_and_tried_again(bench, monkeypatch)
     assert all(each.is_served for each in bench.source.outcomes)
 
 
+async def test_what_took_long_to_fail_is_tried_again_as_soon_as_anything_else(bench):
+    await bench.start()
+    bench.took_s, bench.refusal = 30.0, "worker 2 cannot prepare"
+    bench.source.publish([rule("/a")])
+    async with asyncio.timeout(5):
+        while len(bench.slept) < 2:  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0)
+    assert bench.slept[1] == RETRY_S
+
+
 async def test_only_rules_can_be_published(bench, caplog):
     await bench.start()
     with pytest.raises(TypeError, match=r"publish gateway\.SourcedRule objects"):

@@ -8,6 +8,8 @@ import struct
 
 import pytest
 
+from gateway import Endpoint
+
 pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: gw\r\n\r\n"
@@ -266,6 +268,25 @@ async def test_a_service_that_does_not_accept_is_a_gateway_timeout(start_gateway
         assert answer.status == 504
         for each in waiting:
             each.close()
+
+
+@pytest.fixture
+def mute():
+    """The place of a server that says nothing in handshakes of TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield Endpoint(address="127.0.0.1", port=listening.getsockname()[1], scheme="https")
+
+
+async def test_if_an_instance_does_not_accept_in_time_another_one_is_asked_whatever_the_method(
+    start_gateway, service, mute
+):
+    gateway = await start_gateway(service, backend={"dialTimeout": 0.1})
+    gateway.plane.directory.publish(
+        "test", {"service": [mute, Endpoint(address=service.address[0], port=service.address[1])]}
+    )
+    # Whichever is the first to be asked.
+    assert [(await gateway.ask(POST)).status for _ in range(2)] == [200, 200]
+    assert len(service.requests) == 2
 
 
 @pytest.mark.parametrize("end", ["close", "reset"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from typing import Any
 
@@ -365,6 +366,36 @@ async def test_a_service_that_is_too_slow(start: Any, service: Any, let_pass: An
     assert (await task).status == 504
     await gateway.eventually(lambda: service.requests[0].reset == 8)
     assert service.connections[0].is_open
+
+
+async def test_if_an_instance_does_not_accept_in_time_another_one_is_asked(start: Any, service: Any) -> None:
+    # A server that says nothing in handshakes of TLS.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        blocks = service.registry
+        silent = {"address": "127.0.0.1", "port": mute.getsockname()[1], "scheme": "h2"}
+        blocks["registry"]["static"]["services"][0]["instances"].append(silent)
+        gateway = await start(**blocks, backend={"dialTimeout": 0.1})
+        # Whichever is the first to be asked.
+        assert [(await gateway.ask("POST", "/", body=b"data")).status for _ in range(2)] == [200, 200]
+    assert len(service.requests) == 2
+
+
+async def test_who_waits_too_long_for_a_stream_asks_another_instance(start: Any, service_factory: Any) -> None:
+    one, two = await service_factory(), await service_factory()
+    one.answer = two.answer = lambda asked: None
+    blocks = one.registry
+    blocks["registry"]["static"]["services"][0]["instances"].append(two.instance)
+    limits = {"maxConnsPerHost": 1, "maxConcurrentStreams": 1, "dialTimeout": 0.1}
+    gateway = await start(**blocks, backend=limits)
+    waiting = [asyncio.create_task(gateway.ask("POST", "/", body=b"data")) for _ in range(2)]
+    await gateway.eventually(lambda: len(one.requests) == len(two.requests) == 1)
+    # Both are full; the first of them answers in time for who waited for the other in vain.
+    asking = asyncio.create_task(gateway.ask("POST", "/", body=b"data"))
+    await asyncio.sleep(0.15)
+    for each in (one, two):
+        each.answer = lambda asked: asked.reply()
+        each.requests[0].reply()
+    assert [(await task).status for task in (*waiting, asking)] == [200] * 3
 
 
 async def test_a_silent_service_is_asked_for_a_sign_of_life(start: Any, service: Any, let_pass: Any) -> None:

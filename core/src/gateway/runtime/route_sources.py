@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from gateway.config.admission import clean
@@ -32,7 +33,7 @@ SHORTEST_GAP_S = 1.0
 GAP_PER_DURATION = 4.0
 """The same, in durations of the last: whatever the size of the configuration, four fifths of the time are left."""
 RETRY_S = 30.0
-"""When what could not be served is tried again, unless something changes before."""
+"""When what could not be served is tried again, unless something changes before; and the longest gap after it."""
 MAX_REPORTED = 100
 """Rules that are left out of which one source's report, and the log, say why."""
 
@@ -202,12 +203,14 @@ class RouteSources:
             self._changed.clear()
             if not self._has_failed and self.collect(self._watches) == self._tried:
                 continue
-            began_s = clock()
+            began_s, longest_gap_s = clock(), math.inf
             try:
                 await self._apply()
             except ConfigurationError:
-                self._has_failed = True
-            await self._sleep(max(SHORTEST_GAP_S, GAP_PER_DURATION * (clock() - began_s)))
+                # That took long because somebody was waited for, not because there was so much to do.
+                self._has_failed, longest_gap_s = True, RETRY_S
+            gap_s = min(GAP_PER_DURATION * (clock() - began_s), longest_gap_s)
+            await self._sleep(max(SHORTEST_GAP_S, gap_s))
 
     def status(self) -> list[dict[str, object]]:
         """Return how the sources are doing, for ``/_gateway/status``."""

@@ -93,7 +93,9 @@ class InstancePool:
             raise too_busy(self.instance)
         self._waiting.append(waiter)
         handle = asyncio.get_running_loop().call_later(
-            self._connector.config.dial_timeout, waiter.set_error, too_slow(self.instance, "no connection became free")
+            self._connector.config.dial_timeout,
+            waiter.set_error,
+            too_slow(self.instance, "no connection became free", is_unsent=True),
         )
         try:
             return await self._arrival(waiter)

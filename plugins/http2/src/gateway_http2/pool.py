@@ -73,7 +73,9 @@ class InstancePool:
         is_full = not self._open_if_wanted()
         timeout_s = self._connector.config.dial_timeout
         handle = asyncio.get_running_loop().call_later(
-            timeout_s, waiter.set_error, too_slow(self.instance, f"no stream became free within {timeout_s} s")
+            timeout_s,
+            waiter.set_error,
+            too_slow(self.instance, f"no stream became free within {timeout_s} s", is_unsent=True),
         )
         started_s = time.monotonic()
         try:
