@@ -160,5 +160,32 @@ def test_attempts_are_told_to_those_who_want_to_know():
     assert not Observers([counting], lambda traceback: None).wants_attempts
     observers = Observers([counting, of_attempts], lambda traceback: None)
     assert observers.wants_attempts
+    assert observers.asked_about_attempts() is None, "always"
     observers.attempt_finished(an_exchange(), cast("Any", "attempt"))
     assert (counting.finished, of_attempts.finished) == ([], ["attempt"])
+
+
+def test_no_record_is_made_where_everybody_says_no(caplog):
+    class OfAttempts(Counting):
+        def attempt_finished(self, exchange, attempt):
+            self.finished.append(attempt)
+
+    class Choosy(OfAttempts):
+        def __init__(self, answer):
+            super().__init__()
+            self.answer = answer
+
+        def wants_attempts(self, exchange):
+            return self.answer()
+
+    def is_wanted(*observers):
+        ask = Observers(observers, lambda traceback: None).asked_about_attempts()
+        return ask is None or ask(an_exchange())
+
+    no, yes, broken = Choosy(lambda: False), Choosy(lambda: True), Choosy(lambda: 1 / 0)
+    assert not is_wanted(no, no, Counting())
+    assert is_wanted(no, yes)
+    assert is_wanted(no, OfAttempts())
+    assert not is_wanted(broken)
+    assert is_wanted(broken, yes)
+    assert "division by zero" in caplog.text

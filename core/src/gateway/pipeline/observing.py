@@ -103,6 +103,23 @@ class Observers:
         """Whether somebody wants to be told about attempts."""
         return bool(self._of_attempts)
 
+    def asked_about_attempts(self) -> Callable[[Exchange], bool] | None:
+        """Return what says of an exchange whether somebody wants to know of its attempts; ``None`` if always."""
+        asked = [(each, wants) for each in self._of_attempts if (wants := getattr(each, "wants_attempts", None))]
+        if len(asked) < len(self._of_attempts):
+            return None
+
+        def is_wanted(exchange: Exchange) -> bool:
+            for observer, wants in asked:
+                try:
+                    if wants(exchange):
+                        return True
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._log(observer, error, exchange)
+            return False
+
+        return is_wanted
+
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Tell about an attempt."""
         for observer in self._of_attempts:

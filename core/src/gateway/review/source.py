@@ -19,7 +19,8 @@ AnyFunction: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 LOOP_METHODS = frozenset(
     (
         *("select", "conceal", "refund"),
-        *("exchange_started", "exchange_finished", "attempt_finished", "around_policy"),
+        *("exchange_started", "exchange_finished", "attempt_finished", "wants_attempts"),
+        "around_policy",
         *("connection_made", "data_received", "eof_received", "connection_lost", "pause_writing", "resume_writing"),
     )
 )

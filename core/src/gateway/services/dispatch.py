@@ -54,6 +54,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
     select = balancer.select
     open_by_scheme = {scheme: _opener(connector) for scheme, connector in connectors.items()}
     report = observers.attempt_finished if observers.wants_attempts else None
+    is_wanted = observers.asked_about_attempts()
 
     async def dispatch(exchange: Exchange) -> Response:
         while True:  # until an instance was reached; not by recursion, which would make a cycle of every route
@@ -76,7 +77,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
             except BaseException as error:
                 _release(instance)
                 exchange.service_s = duration_s = clock() - started_s
-                if report is not None:
+                if report is not None and (is_wanted is None or is_wanted(exchange)):
                     report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
                 if not _may_ask_another(error, exchange, len(instances)):
                     raise
@@ -89,7 +90,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                 _release(instance)
             else:
                 stream.on_close = partial(_release, instance)
-            if report is not None:
+            if report is not None and (is_wanted is None or is_wanted(exchange)):
                 status = response.status
                 report(exchange, AttemptRecord(instance=instance, status=status, error=None, duration_s=duration_s))
             return response

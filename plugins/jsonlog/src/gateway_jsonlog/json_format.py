@@ -64,7 +64,6 @@ class JsonFormat:
         self._end_if_drawn = f',"sample":{config.sample:g}{self._end}' if config.sample < 1 else self._end
         self._recurring = RecurringParts()
         self._known = self._recurring.known
-        self._may_have_more = self._logs_headers or not self._hides_query
 
     def line(self, exchange: Exchange, status: int, *, is_drawn: bool) -> str:
         """Return the line of a finished exchange.
@@ -104,7 +103,8 @@ class JsonFormat:
             or exchange.connect_s
             or exchange.queue_s
             or b"traceparent" in fields
-            or self._may_have_more
+            or request.query
+            or self._logs_headers
         ):
             text += self._more(exchange, fields)
         return text + (self._end_if_drawn if is_drawn else self._end)

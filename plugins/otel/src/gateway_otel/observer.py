@@ -38,7 +38,10 @@ class Telemetry:
         self._batches: Batches | None = None
         self._filter: TraceFilter | None = None
         if config.tracing.enabled:
-            self._parts.append(self._trace(config, config.tracing, context))
+            tracing = self._trace(config, config.tracing, context)
+            self._parts.append(tracing)
+            if not config.metrics.enabled:
+                self.wants_attempts = tracing.wants_attempts
         if config.metrics.enabled:
             self._parts.append(HttpMetrics(context.metrics))
         if len(self._parts) == 1:

@@ -137,6 +137,10 @@ class Tracing:
             # Decided otherwise than the client did; services go by it. The span they are below is the client's.
             _replace(pairs, b"00-%b-%b-%02x" % (trace_id, parent_id, flags & ~SAMPLED))
 
+    def wants_attempts(self, exchange: Exchange) -> bool:
+        """Tell whether it is recorded."""
+        return exchange in self._traces
+
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Record an attempt."""
         trace = self._traces.get(exchange)
