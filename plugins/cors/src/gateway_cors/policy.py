@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Headers, Response
@@ -37,7 +36,6 @@ _OURS = frozenset(
 )
 """Fields that only the gateway says here. A second opinion of the service's would void the first, or undo it."""
 _TOKENS = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
-_name = itemgetter(0)
 
 
 class CorsPolicy:
@@ -70,11 +68,7 @@ class CorsPolicy:
 
         async def handler(exchange: Exchange) -> Response:
             request = exchange.request
-            origin = None
-            for name, value in request.headers.pairs:
-                if name == b"origin":
-                    origin = value
-                    break
+            origin = request.headers.values().get(b"origin")
             preflight = None
             if origin is not None and request.method == "OPTIONS":
                 preflight = self._preflight(origin, request.headers.pairs)
@@ -82,15 +76,14 @@ class CorsPolicy:
                     exchange.error = None
                     return Response(self._config.options_success_status, headers=Headers(preflight))
             response = await next(exchange)
-            pairs = response.headers.pairs
-            if not _OURS.isdisjoint(map(_name, pairs)):
-                pairs[:] = [pair for pair in pairs if pair[0] not in _OURS]
+            headers = response.headers
+            headers.drop(_OURS)
             if preflight is not None:
-                pairs.extend(preflight)
+                headers.extend(preflight)
             elif origin is None:
-                pairs.append(_VARY)
+                headers.extend((_VARY,))
             else:
-                pairs.extend(remembered.get(origin) or self._fields_for(origin))
+                headers.extend(remembered.get(origin) or self._fields_for(origin))
             return response
 
         return handler

@@ -72,6 +72,11 @@ def _field(name: str, scheme: str | None) -> Source:
         return None if must_have else value
 
     def find(request: Request) -> bytes | None:
+        section = request.headers.section
+        if section is not None and len(section.values) == len(section.pairs):
+            # No field is there twice; and what the requests of a connection share is not copied to be read.
+            sent = section.values.get(wanted)
+            return None if sent is None else token_of(sent)
         token, count = None, 0
         for field, value in request.headers.pairs:
             if field == wanted:
