@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from gateway import Headers, Section
@@ -146,6 +148,29 @@ def test_a_message_that_changes_its_fields_changes_nobody_elses():
     assert second.pairs == [*PAIRS]
     second.pairs.clear()
     assert Headers.shared(section).get("host") == "example"
+
+
+def test_what_is_kept_with_fields_does_not_grow_with_those_who_keep_it():
+    """A connection may outlive any number of reloads, each of which brings new policies."""
+    section = Section(PAIRS)
+    for number in range(1000):
+        section.keep(f"policy {number}", number)
+        section.among(frozenset({b"%d" % number}))
+        section.without(frozenset({b"%d" % number}))
+    assert section.memo["policy 999"] == 999
+    assert len(section.memo) <= 32
+
+
+def test_what_is_kept_with_fields_makes_no_cycle():
+    """The garbage collector looks rarely, and a service's fields are others every second."""
+    gc.collect()
+    for names in (frozenset({b"accept"}), frozenset({b"missing"})):
+        headers = Headers.shared(Section(PAIRS))
+        headers.drop(names)
+        headers.extend_lines(NAMES, LINES)
+        headers.drop(names)
+    del headers
+    assert gc.collect() == 0
 
 
 def test_no_fields_are_no_lines():

@@ -18,6 +18,9 @@ __all__ = ["Headers", "Section"]
 
 Pair = tuple[bytes, bytes]
 
+MAX_KEPT = 32
+"""What is kept with a section; a request meets a few that keep something."""
+
 _name = itemgetter(0)
 _line: Callable[[Pair], bytes] = b": ".join
 
@@ -32,8 +35,7 @@ class Section:
         pairs: As given.
         values: The first value of each name.
         block: The fields as lines of an HTTP/1.1 head, each with its end.
-        memo: What follows from these fields alone, kept by whoever worked it out under itself as the key. It lives as
-            long as the section: usually as long as a connection sends the same fields, so keep little there.
+        memo: What ``keep`` was given, by its key.
     """
 
     __slots__ = ("block", "memo", "pairs", "values")
@@ -44,6 +46,20 @@ class Section:
         self.block = _lines(pairs)
         self.memo: dict[object, Any] = {}
 
+    def keep(self, key: object, value: object) -> None:
+        """Keep what follows from these fields alone in ``memo``, as long as the section lives.
+
+        That is usually as long as a connection sends the same fields; with too many it begins anew, since a connection
+        may outlive any number of configurations.
+
+        Args:
+            key: Whoever worked it out, usually.
+            value: What it was. Neither may refer to the section.
+        """
+        if len(self.memo) >= MAX_KEPT:
+            self.memo.clear()
+        self.memo[key] = value
+
     def only(self, name: bytes) -> bytes | None:
         """Return the value of the only field ``name``; see ``Headers.only``."""
         values = self.values
@@ -53,16 +69,19 @@ class Section:
         """Return those of ``names`` that fields have; the answer is kept, so ``names`` are always the same."""
         found = self.memo.get(names)
         if found is None:
-            found = self.memo[names] = names.intersection(self.values)
+            found = names.intersection(self.values)
+            self.keep(names, found)
         return found
 
     def without(self, names: frozenset[bytes]) -> Section:
         """Return the section of the fields that have none of ``names``, which are always the same; it is kept."""
+        if not self.among(names):
+            return self  # and not kept: a cycle would stay until the garbage collector comes
         key = "without", names
-        rest = self.memo.get(key)
+        rest: Section | None = self.memo.get(key)
         if rest is None:
-            others = [pair for pair in self.pairs if pair[0] not in names]
-            rest = self.memo[key] = Section(others) if len(others) < len(self.pairs) else self
+            rest = Section([pair for pair in self.pairs if pair[0] not in names])
+            self.keep(key, rest)
         return rest
 
 

@@ -69,7 +69,7 @@ class IdentityPolicy:
                 if known is not None and known[0] is principal:
                     headers.section = known[1] or self._remember(section, principal)
                     return await next(exchange)
-                section.memo[self] = (principal, None)
+                section.keep(self, (principal, None))
             headers.drop(own)
             if principal is not None:
                 headers.extend(told_by(principal))
@@ -82,7 +82,7 @@ class IdentityPolicy:
         told = section.without(self._own)
         if principal is not None:
             told = Section((*told.pairs, *self._told(principal)))
-        section.memo[self] = (principal, told)
+        section.keep(self, (principal, told if told is not section else None))
         return told
 
     def _told(self, principal: Principal) -> Sequence[tuple[bytes, bytes]]:

@@ -134,7 +134,7 @@ class ApiKeyAuthenticator:
             self._unknown.value += 1
             raise self._refusal("the API key is not valid", "unknown API key")
         if section is not None and source in self._fields:
-            section.memo[self] = (self._index, known)
+            section.keep(self, (self._index, known))
         return known
 
     def _check(self, known: KnownKey) -> None:
