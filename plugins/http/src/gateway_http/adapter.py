@@ -9,9 +9,9 @@ from gateway import ErrorType, GatewayError
 from gateway.forwarding import Hop, TrustedProxies
 from gateway.handover import ClientLimits, Handover
 from gateway.interfaces import Listener
+from gateway.tls import obtain_client_tls
 from gateway_http.client_certificate import certificate_fields
 from gateway_http.client_connection import ClientConnection
-from gateway_http.client_tls import obtain_client_tls
 from gateway_http.lingering import Lingering
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway import BuildContext, Exchange
     from gateway.handover import ClientConnection as Connected
     from gateway.handover import Takeover
-    from gateway_http.client_tls import ClientTls
+    from gateway.tls import ClientTls
     from gateway_http.config import FrontendHttpConfig
 
 __all__ = ["HttpAdapter"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
 from gateway.interfaces import Listener
-from gateway_http.client_tls import obtain_client_tls
+from gateway.tls import obtain_client_tls
 
 if TYPE_CHECKING:
     import asyncio

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway import Config, Duration, Size
-from gateway_http.tls_config import ListenerTlsConfig
+from gateway.tls import ListenerTlsConfig
 from gateway_websocket.origins import parse_allowed_origin
 
 __all__ = ["BackendWebSocketConfig", "WebSocketConfig", "WebSocketTlsConfig"]

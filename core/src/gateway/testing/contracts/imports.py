@@ -6,7 +6,6 @@ import builtins
 import importlib
 import sys
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,14 +23,13 @@ _FREE = frozenset(
 def foreign_imports(module: str) -> tuple[str, ...]:
     """Return the packages that a module and what it imports of its own package import, other than the gateway's.
 
-    It is imported again for that, and forgotten: whoever has it already keeps what they have. A plugin may share the
-    models of another one's configuration; so what it imports of that is looked at in the same way.
+    It is imported again for that, and forgotten: whoever has it already keeps what they have.
 
     Args:
         module: Its dotted name.
     """
-    packages = _plugin_packages() | {module.partition(".")[0]}
-    own = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] in packages}
+    package = module.partition(".")[0]
+    own = {name: sys.modules.pop(name) for name in [*sys.modules] if name == package or name.startswith(f"{package}.")}
     asked: set[str] = set()
     genuine = builtins.__import__
 
@@ -43,7 +41,7 @@ def foreign_imports(module: str) -> tuple[str, ...]:
         level: int = 0,
     ) -> Any:  # noqa: ANN401 - a module
         importer = str((globals or {}).get("__name__", ""))
-        if level == 0 and importer.partition(".")[0] in packages:
+        if level == 0 and (importer == package or importer.startswith(f"{package}.")):
             asked.add(name.partition(".")[0])
         return genuine(name, globals, locals, fromlist, level)
 
@@ -52,13 +50,7 @@ def foreign_imports(module: str) -> tuple[str, ...]:
         importlib.import_module(module)
     finally:
         builtins.__import__ = genuine
-        for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
             del sys.modules[name]
         sys.modules.update(own)
-    return tuple(sorted(asked - _FREE - packages))
-
-
-@cache
-def _plugin_packages() -> frozenset[str]:
-    """Return the packages of the plugins that are installed."""
-    return frozenset(each.module.partition(".")[0] for each in entry_points(group="gateway"))
+    return tuple(sorted(asked - _FREE - {package}))

@@ -7,24 +7,17 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from gateway.tls import (
-    DEFAULT_CIPHERS,
-    TLS13_SUITES,
-    VERSIONS,
-    describe,
-    dns_names,
-    file_digests,
-    load_authorities,
-    load_chain,
-)
+from gateway.tls.certificates import describe, dns_names, file_digests, load_authorities, load_chain
+from gateway.tls.cipher_suites import DEFAULT_CIPHERS, TLS13_SUITES
+from gateway.tls.versions import VERSIONS
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from gateway import BuildContext
-    from gateway_http.tls_config import ListenerTlsConfig
+    from gateway.interfaces import BuildContext
+    from gateway.tls.listener_config import ListenerTlsConfig
 
 __all__ = ["ClientTls", "ShownCertificate", "obtain_client_tls"]
 
