@@ -58,3 +58,18 @@ async def test_one_that_gives_up_leaves_the_others_their_authorities(tls: Contex
 async def test_a_context_with_authorities_of_its_own_is_ready_as_it_is(tls: Context) -> None:
     assert await SystemTrust(tls, is_wanted=False).ready() is tls
     assert tls.reads == 0
+
+
+async def test_authorities_that_could_not_be_read_are_read_again(tls: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> None:
+        raise OSError("too many open files")
+
+    trust = SystemTrust(tls)
+    with monkeypatch.context() as patched:
+        patched.setattr(tls, "load_default_certs", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="too many open files"):
+                await trust.ready()
+    gate.set()
+    assert await trust.ready() is tls
+    assert tls.reads == 1

@@ -31,12 +31,17 @@ class SystemTrust:
         self._reading: asyncio.Future[None] | None = None
 
     async def ready(self) -> ssl.SSLContext:
-        """Return the context with its authorities, which the first call reads in a thread while the others wait."""
+        """Return the context with its authorities, which the first call reads in a thread while the others wait.
+
+        Raises:
+            OSError: If they cannot be read; the next call tries again.
+        """
         if not self._is_wanted:
             return self._tls
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(asyncio.to_thread(self._tls.load_default_certs))
-        if not self._reading.done():
+        reading = self._reading
+        if reading is None or (reading.done() and reading.exception() is not None):
+            reading = self._reading = asyncio.ensure_future(asyncio.to_thread(self._tls.load_default_certs))
+        if not reading.done():
             # Who gives up must not take the authorities from those that wait too.
-            await asyncio.shield(self._reading)
+            await asyncio.shield(reading)
         return self._tls
