@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,10 @@ class Debts:
         """Wait until nothing is owed; at most as long as a charge may take."""
         debt = self._open.get((quota, key))
         if debt is not None:
-            await debt.paid.wait()
+            # Beyond that the store is out of order, and the limit is only as good as its outage policy.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TIMEOUT_S):
+                    await debt.paid.wait()
 
     async def run(self) -> None:
         """Take, until cancelled; together what is owed together, which costs a store one round trip."""
