@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any, cast
 
 import pytest
 
@@ -105,7 +106,7 @@ async def test_there_are_never_more_debts_than_fit(debts, caplog, monkeypatch):
 async def test_nobody_waits_longer_for_a_debt_than_a_charge_may_take(monkeypatch):
     """Whatever became of the one who charges."""
     monkeypatch.setattr("gateway_llm_limits.charge.TIMEOUT_S", 0.05)
-    debts, quota = Debts(logging.getLogger("gateway.plugins.llm-limits")), SlowQuota(100)
+    debts, quota = Debts(logging.getLogger("gateway.plugins.llm-limits")), cast("Any", SlowQuota(100))
     debts.add(quota, "a", 1, 100)
     async with asyncio.timeout(5):
         await debts.paid(quota, "a")
