@@ -81,9 +81,11 @@ async def test_what_one_worker_sees_all_workers_leave_alone(tmp_path, upstream_f
     async with running(tmp_path, configuration) as port:
         await eventually(port, "/ready", lambda answer: answer.status == 200)
         answer = None
-        while answer is None or not answer.json()["services"][0]["instances"][1]["marks"]:
-            await ask(port, "/")
-            answer = await ask(port, "/_gateway/services", **token)
+        # Over one connection, which is one worker's: it must not be all of them together that see it first.
+        async with Client("127.0.0.1", port) as client:
+            while answer is None or not answer.json()["services"][0]["instances"][1]["marks"]:
+                await client.ask("GET", "/")
+                answer = await ask(port, "/_gateway/services", **token)
         (mark,) = answer.json()["services"][0]["instances"][1]["marks"]
         assert mark["by"] in ("worker 1: observer 'health'", "worker 2: observer 'health'")
         # A connection is one worker's: over several ones, all of them were told.
