@@ -9,6 +9,7 @@ TEST_WORKERS ?= 3
 BENCH_ARGS ?=
 SOAK_ARGS ?=
 OUTAGE_ARGS ?=
+AUTOBAHN_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 1
 
@@ -27,7 +28,7 @@ MANIFESTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS)) constraints.txt requi
 TESTS = $(shell find $(wildcard core/tests plugins/*/tests contrib/*/tests tests) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test bench soak outage fuzz coverage lint format docs wheels clean
+.PHONY: help build run dev test bench soak outage autobahn fuzz coverage lint format docs wheels clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +52,9 @@ soak: $(BUILT) ## Serve a load for a minute while everything changes (SOAK_ARGS=
 
 outage: $(BUILT) ## Take Redis away under load, with each onOutage (OUTAGE_ARGS=--help)
 	$(BIN)/python tests/integration/redis_outage.py $(OUTAGE_ARGS)
+
+autobahn: $(BUILT) ## Play Autobahn's WebSocket cases directly and through the gateway (AUTOBAHN_ARGS=--help)
+	$(BIN)/python -m tests.conformance.autobahn.run $(AUTOBAHN_ARGS)
 
 fuzz: $(BUILT) ## Send mutated requests for a minute (FUZZ_SECONDS=600 FUZZ_SEED=7)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest -q -s tests/conformance/test_fuzz.py
@@ -92,7 +96,7 @@ clean: ## Remove everything that make and the tools made
 # Touched last, so an installation that stopped half-way is done again.
 $(BUILT): $(MANIFESTS) | $(BIN)/python
 	@echo "==> installing what builds the packages"
-	$(INSTALL) editables hatchling
+	$(INSTALL) editables hatchling setuptools
 	@echo "==> installing the core, the plugins ($(notdir $(PLUGINS) $(CONTRIBUTED))) and the tools"
 	$(INSTALL) --no-build-isolation -r requirements-dev.txt $(addprefix -e ./,$(DISTRIBUTIONS))
 	@touch $@

@@ -199,15 +199,18 @@ async def test_a_message_that_is_too_large_closes_this_socket_alone(opened: Any,
     other = await client.open()
     other_service = await raw_service.next()
     socket.send(wire.frame(2, b"x" * 1001)[:8])
-    assert await socket.close_code() == (1009, "message too big")
     assert await service.close_code() == (1001, "message too big")
+    service.send(wire.close(1001, mask=None))
+    assert await socket.close_code() == (1009, "message too big")
     other.send(wire.frame(1, b"still here"))
     assert await other_service.frame() == (1, b"still here")
 
 
 async def test_a_frame_that_breaks_the_protocol_is_closed(opened: Any, wire: Any) -> None:
-    _, _, socket, _ = await opened()
+    _, _, socket, service = await opened()
     socket.send(wire.frame(9, b"x", fin=False))
+    assert (await service.close_code())[0] == 1001
+    service.send(wire.close(1001, mask=None))
     assert await socket.close_code() == (1002, "a fragmented control frame")
 
 

@@ -22,13 +22,14 @@ async def opened(websocket_gateway, raw_service, connect, clock):
 # Size.
 
 
-async def test_a_message_that_is_too_large_is_refused_by_its_head(opened, wire):
-    _, client, service = await opened({"maxMessageSize": 1000})
+async def test_a_message_that_is_too_large_is_refused_by_its_head(opened, wire, clock):
+    gateway, client, service = await opened({"maxMessageSize": 1000})
     client.send(wire.frame(2, b"x" * 1000))
     assert await service.frame() == (2, b"x" * 1000)
     client.send(wire.frame(2, b"x" * 1001)[:8])  # the payload need not come
-    assert await client.close_code() == (1009, "message too big")
     assert await service.close_code() == (1001, "message too big")
+    clock.let_pass(gateway, 1)
+    assert await client.close_code() == (1009, "message too big")
     assert await client.is_closed()
 
 
@@ -65,6 +66,64 @@ async def test_a_service_that_breaks_the_protocol_is_closed(opened, wire):
     service.send(wire.frame(1, b"masked"))
     assert (await service.close_code())[0] == 1002
     assert (await client.close_code())[0] == 1001
+
+
+# What is on its way when a client breaks the protocol.
+
+
+async def test_what_was_asked_before_is_answered(opened, wire):
+    _, client, service = await opened()
+    client.send(wire.frame(1, b"a question") + wire.frame(9, b"ping") + wire.frame(1, b"reserved bits", rsv=2))
+    assert (await service.frame(), await service.frame()) == ((1, b"a question"), (9, b"ping"))
+    assert (await service.close_code())[0] == 1001
+    service.send(wire.frame(1, b"an answer", mask=None) + wire.frame(10, b"ping", mask=None))
+    assert (await client.frame(), await client.frame()) == ((1, b"an answer"), (10, b"ping"))
+    service.send(wire.close(1001, mask=None) + wire.frame(1, b"behind its close", mask=None))
+    assert await client.frame() == (8, b"\x03\xeaa reserved bit without its extension")
+    assert await client.is_closed()
+    assert await service.is_closed()
+
+
+async def test_a_service_that_answers_nothing_is_not_waited_for(opened, wire, clock):
+    gateway, client, service = await opened()
+    client.send(wire.frame(1, b"reserved bits", rsv=2))
+    assert (await service.close_code())[0] == 1001
+    clock.let_pass(gateway, 1)
+    assert (await client.close_code())[0] == 1002
+    service.send(wire.frame(1, b"late", mask=None))
+    assert await client.is_closed()
+
+
+@pytest.mark.parametrize("end", ["write_eof", "abort"])
+async def test_a_service_may_leave_without_an_answer(opened, wire, end):
+    _, client, service = await opened()
+    client.send(wire.frame(1, b"reserved bits", rsv=2))
+    assert (await service.close_code())[0] == 1001
+    getattr(service.writer.transport, end)()
+    assert (await client.close_code())[0] == 1002
+    assert await client.is_closed()
+
+
+async def test_a_service_may_break_the_protocol_as_well(opened, wire):
+    _, client, service = await opened()
+    client.send(wire.frame(1, b"reserved bits", rsv=2))
+    assert (await service.close_code())[0] == 1001
+    service.send(wire.frame(1, b"an answer", mask=None) + wire.frame(1, b"masked"))
+    assert await client.frame() == (1, b"an answer")
+    assert (await client.close_code())[0] == 1002
+    assert await client.is_closed()
+
+
+async def test_nothing_more_is_fetched_for_a_client_that_takes_nothing(opened, wire):
+    gateway, client, service = await opened({"pingPeriod": 0})
+    client.writer.transport.pause_reading()
+    (socket,) = _sockets(gateway)
+    while socket._client_end.slow_since_s > 1e18:
+        service.send(wire.frame(2, b"x" * 60_000, mask=None))
+        await gateway.ask("GET", "/_gateway/health")
+    client.send(wire.frame(1, b"reserved bits", rsv=2))
+    assert (await service.close_code())[0] == 1001
+    assert socket._client_end.is_told
 
 
 # Keep-alive.
@@ -230,15 +289,16 @@ async def test_a_half_closed_peer_is_not_kept(opened, clock, half):
 
 
 async def test_a_close_waits_for_the_frame_that_is_on_its_way(opened, wire, clock):
-    _, client, service = await opened({"maxMessageSize": 10})
+    gateway, client, service = await opened({"maxMessageSize": 10})
     sent = wire.frame(2, b"x" * 1000, mask=None)
     service.send(sent[:500])
     await client.reader.readexactly(500)
     client.send(wire.frame(2, b"x" * 11))
     assert (await service.close_code())[0] == 1001
+    clock.let_pass(gateway, 1)
     service.send(sent[500:] + wire.frame(1, b"no more of this", mask=None))
     assert await client.reader.readexactly(500 + 4) == sent[500:]
-    assert await client.close_code() == (1009, "message too big")
+    assert await client.frame() == (8, b"\x03\xf1message too big")
 
 
 def _sockets(gateway):

@@ -98,6 +98,17 @@ def test_what_is_no_text_is_refused_however_it_is_cut(wire, payload):
         assert refused.value.code == CloseCode.INVALID_TEXT
 
 
+@pytest.mark.parametrize("payload", INVALID.values(), ids=INVALID.keys())
+def test_a_frame_that_is_cut_off_is_not_taken_for_whole(wire, payload):
+    """Where one was, the service would take the gateway's close frame for the rest of the payload."""
+    forwarded = bytearray()
+    reader = _reader(forwarded)
+    with pytest.raises(Violation):
+        reader.read(wire.frame(1, payload))
+    assert forwarded == wire.frame(1, payload)[:6]
+    assert not reader.is_at_boundary
+
+
 def test_it_is_refused_as_soon_as_it_can_be_seen(wire):
     """A fragment that is wrong need not wait for the end of its message, nor a byte for that of its fragment."""
     reader = _reader(bytearray())

@@ -279,7 +279,9 @@ class FrameReader:
         end = min(position + self._remaining, len(data))
         if self._is_text:
             piece = data[position:end]
-            self._check_text(unmasked(piece, self._mask, self._payload_offset) if self._mask else piece)
+            piece = unmasked(piece, self._mask, self._payload_offset) if self._mask else piece
+            # Before it counts as passed on: what is refused is not.
+            self._check_text(piece, is_last=self._is_final and end - position == self._remaining)
             self._payload_offset += end - position
         self._remaining -= end - position
         self._end_frame()

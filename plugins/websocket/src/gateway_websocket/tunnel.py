@@ -9,7 +9,8 @@ It stands between the two and reads heads. Bytes go on in the callback they came
 of a head or control frame, and the receiver holds the sender back as on any tunnel.
 
 Once one end is to be closed, both are sent a close frame and have a little time to answer it; then the connection is
-closed. Whatever else they send meanwhile is dropped.
+closed. Whatever else they send meanwhile is dropped; but a client that breaks the protocol still gets what the service
+answers to the messages before that, as it would if it had asked the service itself.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from gateway_websocket.sockets import RouteSockets
 
 __all__ = ["WebSocketTunnel"]
+
+ANSWERS_TIMEOUT_S = 1.0
+"""How long a client that broke the protocol is not told, while the service has not closed its end."""
 
 
 class WebSocketTunnel:
@@ -54,6 +58,8 @@ class WebSocketTunnel:
         "_client_end",
         "_early",
         "_expires_s",
+        "_farewell",
+        "_farewell_s",
         "_gives_up_s",
         "_is_closing",
         "_limits",
@@ -81,6 +87,8 @@ class WebSocketTunnel:
         self._expires_s = expires_s
         self._is_closing = False
         self._gives_up_s = math.inf
+        self._farewell = b""  # what the client is closed with, once the service has answered
+        self._farewell_s = math.inf
         self._messages_seen = 0
         self._reported = (0, 0)  # messages of client and service
         self._rests_since_s = 0.0
@@ -188,11 +196,13 @@ class WebSocketTunnel:
     def tunnel_eof(self) -> None:
         """The service sends no more."""
         self._ended(self._service_end)
+        self._say_farewell()
         if self._client is not None:
             self._client.tunnel_eof()
 
     def tunnel_lost(self) -> None:
         """The connection to the service is gone."""
+        self._say_farewell()
         client = self._client
         self._finish("service")
         if client is not None:
@@ -221,7 +231,9 @@ class WebSocketTunnel:
             peer.reader.read(data)
         except Violation as violation:
             peer.reader.is_closed = True  # nothing of it can be understood from here on
-            self._close(violation.code, violation.reason, blamed=peer)
+            # Nothing more is fetched for a client that takes nothing.
+            may_be_answered = peer.is_client and peer.slow_since_s == math.inf
+            self._close(violation.code, violation.reason, blamed=peer, may_be_answered=may_be_answered)
 
     def _take_from_client(self, opcode: int, payload: bytes) -> bool:
         return self._take(self._client_end, self._service_end, opcode, payload)
@@ -231,10 +243,13 @@ class WebSocketTunnel:
 
     def _take(self, peer: Peer | None, other: Peer | None, opcode: int, payload: bytes) -> bool:
         """Take a control frame; returns whether it goes to the other end."""
-        if peer is None or other is None or self._is_closing:
+        if peer is None or other is None or (self._is_closing and not self._farewell):
             return False
         if opcode != CLOSE:
             return not peer.is_our_pong(opcode, payload)
+        if self._is_closing:
+            self._say_farewell()
+            return False
         other.is_told = True
         if not self.closed_by:
             self.close_code, self.closed_by = code_of(payload), "client" if peer.is_client else "service"
@@ -258,7 +273,7 @@ class WebSocketTunnel:
         if self._client_end is not None:
             self._close(code, reason, blamed=self._client_end)
 
-    def _close(self, code: int, reason: str, *, blamed: Peer) -> None:
+    def _close(self, code: int, reason: str, *, blamed: Peer, may_be_answered: bool = False) -> None:
         client_end, service_end = self._client_end, self._service_end
         if self._is_closing or client_end is None or service_end is None:
             return
@@ -266,16 +281,36 @@ class WebSocketTunnel:
         if not self.closed_by:
             self.close_code, self.closed_by = code, "gateway"
         self._give_up_soon()
-        for peer, other in ((client_end, service_end), (service_end, client_end)):
-            payload = close_payload(code if peer is blamed else CloseCode.GOING_AWAY, reason)
-            peer.say(CLOSE, payload, is_at_boundary=other.reader.is_at_boundary)
-            if not peer.is_waiting:
-                other.reader.mute()
+        for_client, for_service = (
+            close_payload(code if peer is blamed else CloseCode.GOING_AWAY, reason)
+            for peer in (client_end, service_end)
+        )
         # Whoever was held back is heard now: its close frame is waited for, and the rest dropped.
-        self._service.resume()
         assert self._client is not None  # noqa: S101 - there are ends, so there is a client
         self._client.tunnel_resume()
-        self._let_go()
+        self._tell(service_end, client_end, for_service)
+        self._farewell = for_client
+        # Who cannot be told, or has told us already, answers no more.
+        if may_be_answered and not service_end.is_waiting and not service_end.reader.is_closed:
+            self._farewell_s = time.monotonic() + ANSWERS_TIMEOUT_S
+            self.deadline_s = min(self.deadline_s, self._farewell_s)
+            self._let_go()
+        else:
+            self._say_farewell()
+
+    def _tell(self, peer: Peer, other: Peer, payload: bytes) -> None:
+        """Send one end a close frame, and nothing of the other one behind it."""
+        peer.say(CLOSE, payload, is_at_boundary=other.reader.is_at_boundary)
+        if not peer.is_waiting:
+            other.reader.mute()
+
+    def _say_farewell(self) -> None:
+        """Close the client's end, if that is still to be done."""
+        farewell, self._farewell, self._farewell_s = self._farewell, b"", math.inf
+        if farewell and self._client_end is not None and self._service_end is not None:
+            self._tell(self._client_end, self._service_end, farewell)
+            self._service.resume()
+            self._let_go()
 
     def _read_while_closing(self, peer: Peer, data: bytes) -> None:
         other = self._service_end if peer is self._client_end else self._client_end
@@ -290,6 +325,7 @@ class WebSocketTunnel:
             peer.reader.read(data)
         except Violation:
             peer.reader.is_closed = True
+            self._say_farewell()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -297,7 +333,8 @@ class WebSocketTunnel:
         client_end, service_end = self._client_end, self._service_end
         if client_end is None or service_end is None or self._client is None:
             return
-        if client_end.reader.is_closed and not client_end.is_waiting and not client_end.is_let_go:
+        is_client_told = not client_end.is_waiting and not self._farewell
+        if client_end.reader.is_closed and is_client_told and not client_end.is_let_go:
             client_end.is_let_go = True
             self._client.tunnel_eof()
         if service_end.reader.is_closed and not service_end.is_waiting and not service_end.is_let_go:
@@ -313,7 +350,7 @@ class WebSocketTunnel:
         """They had their time: end it without them."""
         client_end, service_end, client = self._client_end, self._service_end, self._client
         if client_end is not None and service_end is not None:
-            payload = close_payload(CloseCode.GOING_AWAY, "the connection was not closed in time")
+            payload = self._farewell or close_payload(CloseCode.GOING_AWAY, "the connection was not closed in time")
             client_end.say(CLOSE, payload, is_at_boundary=service_end.reader.is_at_boundary)
         self._finish("gateway")
         self._service.abort()
@@ -337,8 +374,10 @@ class WebSocketTunnel:
         now_s = time.monotonic()
         if now_s >= self._gives_up_s:
             self._give_up()
-        else:
-            self._look(now_s)
+            return
+        if now_s >= self._farewell_s:
+            self._say_farewell()
+        self._look(now_s)
 
     def _look(self, now_s: float) -> None:
         """Close what is overdue; else find out when to look again."""
@@ -346,7 +385,7 @@ class WebSocketTunnel:
         if client_end is None or service_end is None:
             return
         if self._is_closing:
-            self.deadline_s = self._gives_up_s
+            self.deadline_s = min(self._gives_up_s, self._farewell_s)
             return
         self._report_messages(self._sockets)
         overdue = self._overdue(now_s, client_end, service_end)
