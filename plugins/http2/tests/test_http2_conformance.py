@@ -1,6 +1,7 @@
 """The cases of h2spec (RFC 9113 by section, RFC 7541), against a whole gateway over bare frames.
 
 h2spec itself is not packaged where this project's tests run; these are its cases by name, with what it expects.
+``test_http2_h2spec.py`` runs the program where it is.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def block(fields: list[tuple[str, str]]) -> bytes:
 
 HALF_CLOSED = asks()  # the service never answers
 OPEN = asks(POST, end=False)
+GIVEN_UP = after(OPEN, raw(RST, 0, 1, b"\0\0\0\x08"))
 
 
 CONNECTION_CASES = [
@@ -78,6 +80,8 @@ CONNECTION_CASES = [
     ("5.1 idle: WINDOW_UPDATE", None, sends(raw(WINDOW, 0, 1, b"\0\0\0\x64")), PROTOCOL),
     ("5.1 idle: CONTINUATION", None, sends(raw(CONTINUATION, 4, 1, block(GET))), PROTOCOL),
     ("5.1 half closed: CONTINUATION", HALF_CLOSED, sends(raw(CONTINUATION, 4, 1, block(GET))), PROTOCOL),
+    ("5.1 given up by the client: HEADERS", GIVEN_UP, sends(raw(HEADERS, 5, 1, block(GET))), CLOSED),
+    ("5.1 given up by the client: CONTINUATION", GIVEN_UP, sends(raw(CONTINUATION, 4, 1, b"")), PROTOCOL),
     ("5.1.1 an even stream identifier", None, sends(raw(HEADERS, 5, 2, block(GET))), PROTOCOL),
     (
         "5.1.1 a smaller stream identifier",
@@ -182,6 +186,7 @@ STREAM_CASES = [
     # 5.1: what comes behind an end.
     ("5.1 half closed: DATA", HALF_CLOSED, sends(raw(DATA, 1, 1, b"x")), CLOSED),
     ("5.1 half closed: HEADERS", HALF_CLOSED, sends(raw(HEADERS, 5, 1, block(GET))), CLOSED),
+    ("5.1 given up by the client: DATA", GIVEN_UP, sends(raw(DATA, 1, 1, b"x")), CLOSED),
     ("6.3 PRIORITY of another size", HALF_CLOSED, sends(raw(PRIORITY, 0, 1, bytes(4))), SIZE),
     ("5.3.1 PRIORITY on itself", HALF_CLOSED, sends(raw(PRIORITY, 0, 1, b"\0\0\0\x01\x10")), PROTOCOL),
     ("6.9 WINDOW_UPDATE by nothing", HALF_CLOSED, sends(raw(WINDOW, 0, 1, bytes(4))), PROTOCOL),
@@ -287,6 +292,41 @@ async def test_a_fault_of_a_stream(silent: Any, silent_service: Any, connect: An
         assert not [asked for asked in silent_service.requests if asked.is_ended and not asked.all("x-next")]
 
 
+async def answered(peer: Any) -> None:
+    await peer.ask()
+
+
+async def given_up_by_both(peer: Any) -> None:
+    """The answer comes before the end of the request, of which the rest is not wanted (RFC 9113 section 8.1)."""
+    peer.headers(1, POST, end=False)
+    assert (await peer.got(1)).is_ended
+    await peer.until(lambda: peer.streams[1].reset == NO_ERROR)
+    peer.send(raw(RST, 0, 1, b"\0\0\0\x08"))
+
+
+@pytest.mark.parametrize("end", [answered, given_up_by_both])
+@pytest.mark.parametrize(
+    ("late", "reset", "goaway"),
+    [
+        (raw(DATA, 1, 1, b"x"), CLOSED, None),
+        (raw(HEADERS, 5, 1, block(GET)), None, CLOSED),
+        (raw(CONTINUATION, 4, 1, b""), None, PROTOCOL),
+    ],
+    ids=["DATA", "HEADERS", "CONTINUATION"],
+)
+async def test_what_follows_on_a_closed_stream_is_a_fault(
+    start: Any, connect: Any, end: Any, late: bytes, reset: int | None, goaway: int | None
+) -> None:
+    """Section 5.1: a client that ended or gave up a stream has nothing on its way to it any more."""
+    peer = await connect(await start())
+    await end(peer)
+    peer.send(late)
+    if goaway is None:
+        await peer.until(lambda: peer.streams[1].reset == reset)
+    else:
+        assert await peer.goaway() == goaway
+
+
 @pytest.mark.parametrize(
     ("name", "case"),
     [
@@ -308,6 +348,8 @@ async def test_a_fault_of_a_stream(silent: Any, silent_service: Any, connect: An
             "5.1 PRIORITY on a closed stream",
             after(asks(stream_id=1), raw(RST, 0, 1, b"\0\0\0\x08"), raw(PRIORITY, 0, 1, bytes(5))),
         ),
+        ("6.5.2 a limit for the fields of answers", sends(raw(SETTINGS, 0, 0, b"\0\x06\0\0\0\x64"))),
+        ("7 RST_STREAM with a code that is not known", after(OPEN, raw(RST, 0, 1, b"\0\0\0\xff"))),
         ("6.7 a PING that nobody asked for", sends(raw(PING, 1, 0, bytes(8)))),
         ("6.5 an acknowledgement that nobody asked for", sends(raw(SETTINGS, 1, 0, b""), raw(SETTINGS, 1, 0, b""))),
     ],

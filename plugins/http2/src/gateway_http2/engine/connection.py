@@ -297,6 +297,9 @@ class Connection(Sender):
         stream = self.streams.get(stream_id)
         if stream is None:
             self._spend_control()
+            if stream_id <= self.last_peer_id:
+                # Behind its own reset the client has nothing on its way (RFC 9113 section 5.1): no more is dropped.
+                self._reset_ids.pop(stream_id, None)
             return
         if self._is_server and not self._resets.spend():
             # CVE-2023-44487: requests that are taken back cost us more than the client.
