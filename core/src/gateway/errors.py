@@ -91,6 +91,8 @@ class GatewayError(Exception):
         plugin: The name of the plugin that refused; ``None`` for the core.
         is_unsent: Whether the instance saw nothing of the request, so that another may be asked, whatever the method
             (RFC 9110 section 9.2.2); for connectors.
+        reset_code: The code with which the instance reset the stream (RFC 9113 section 7); ``None`` if it did not. For
+            connectors of HTTP/2: it means something to protocols that are carried over them.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class GatewayError(Exception):
         headers: Sequence[tuple[bytes, bytes]] = (),
         plugin: str | None = None,
         is_unsent: bool = False,
+        reset_code: int | None = None,
     ) -> None:
         super().__init__(detail or message)
         self.type = error_type
@@ -110,6 +113,7 @@ class GatewayError(Exception):
         self.headers = tuple(headers)
         self.plugin = plugin
         self.is_unsent = is_unsent
+        self.reset_code = reset_code
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self.args, self.__dict__)

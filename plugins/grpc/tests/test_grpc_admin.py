@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,7 +155,7 @@ async def test_what_contradicts_the_others_changes_nothing(
     other = descriptors.set(descriptors.text.replace('"Echo"', '"Echo2"'))
     answer = await upload(gateway, other, "other.desc")
     assert (answer.status, "contradict each other" in answer.json()["error"]) == (422, True)
-    assert [file.name for file in (tmp_path / "uploads").iterdir()] == ["library.desc"]
+    assert [file.name for file in (tmp_path / "uploads").glob("[!.]*")] == ["library.desc"]
     # In its own place it is welcome, and gone with what was there before.
     assert (await upload(gateway, other)).status == 201
     assert (await service.call(gateway, "Echo")).status == 404
@@ -174,6 +175,34 @@ async def test_uploads_can_be_removed_unless_rules_need_them(
     assert (await gateway.admin(f"{PATH}?file=library.desc", method="DELETE")).status == 422
     assert (tmp_path / "uploads" / "library.desc").exists()
     assert (await service.call(gateway, "Echo")).status == 200
+
+
+async def test_two_uploads_at_once_do_not_undo_each_other(
+    gateway_factory: GatewayFactory, service: Service, descriptors: Any, tmp_path: Path
+) -> None:
+    """They contradict each other: one of them is taken, and the other refused."""
+    gateway = await gateway_factory(uploading(service))
+    other = descriptors.set(descriptors.text.replace('"Echo"', '"Echo2"'))
+    answers = await asyncio.gather(
+        upload(gateway, descriptors.set()), *(upload(gateway, other, f"other-{number}.desc") for number in range(2))
+    )
+    assert sorted(answer.status for answer in answers) in ([201, 422, 422], [201, 201, 422])
+    kept = {answer.json()["file"] for answer in answers if answer.status == 201}
+    assert {file.name for file in (tmp_path / "uploads").glob("[!.]*")} == kept
+
+
+async def test_an_upload_does_not_undo_a_removal(
+    gateway_factory: GatewayFactory, service: Service, descriptors: Any, tmp_path: Path
+) -> None:
+    gateway = await gateway_factory(uploading(service))
+    assert (await upload(gateway, descriptors.set())).status == 201
+    assert (await upload(gateway, descriptors.set('name: "empty.proto"'), "empty.desc")).status == 201
+    refused, removed = await asyncio.gather(
+        upload(gateway, descriptors.set(descriptors.text.replace('"Echo"', '"Echo2"')), "other.desc"),
+        gateway.admin(f"{PATH}?file=empty.desc", method="DELETE"),
+    )
+    assert (refused.status, removed.status) == (422, 200)
+    assert [file.name for file in (tmp_path / "uploads").glob("[!.]*")] == ["library.desc"]
 
 
 @pytest.mark.parametrize(

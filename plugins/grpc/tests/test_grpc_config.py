@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from gateway import Headers, Request
+from gateway import Endpoint, Forwarding, Headers, Instance, Request, Section
 from gateway_grpc.config import BackendGrpcConfig, DescriptorSourceConfig, GrpcConfig
 from gateway_grpc.deadline import parse_timeout
 from gateway_grpc.metadata import Names, metadata_of
+from gateway_grpc.places import Places
 from gateway_grpc.status import GrpcStatus, http_status_of, phrase_of, status_of_http
 
 if TYPE_CHECKING:
@@ -167,8 +168,28 @@ def test_binary_metadata_may_be_padded(value: bytes) -> None:
     assert Names(["*"]).to_services([(b"x-bin", value + b"!")]) == []
 
 
+def test_the_fields_of_a_connection_are_judged_once() -> None:
+    """As long as it is told of the same client."""
+    names, section = Names(["*"]), Section([(b"x-a", b"1"), (b"te", b"trailers")])
+    first, second = Forwarding([(b"x-forwarded-for", b"10.0.0.1")]), Forwarding([(b"x-forwarded-for", b"10.0.0.2")])
+    found = names.of_request(Headers.shared(section), first)
+    assert found == [(b"x-a", b"1"), (b"x-forwarded-for", b"10.0.0.1")]
+    assert names.of_request(Headers.shared(section), first) is found
+    assert names.of_request(Headers.shared(section), second) == [(b"x-a", b"1"), (b"x-forwarded-for", b"10.0.0.2")]
+    assert Names(["te"]).of_request(Headers.shared(section), second) == []
+
+
 def test_more_names_than_are_remembered_are_judged_alike() -> None:
     names = Names(["x-*"])
     for number in range(1000):
         meant, other = (b"x-%d" % number, b"1"), (b"y-%d" % number, b"1")
         assert names.to_services([meant, other]) == [meant]
+
+
+@pytest.mark.parametrize(
+    ("port", "is_taken"), [(50051, True), ("50051", True), (0, False), (65536, False), ("x", False)]
+)
+def test_grpc_has_a_port_of_its_own_if_it_is_one(port: object, *, is_taken: bool) -> None:
+    """It comes from registries, whose labels may say anything."""
+    instance = Instance("library", Endpoint(address="a", port=80, scheme="grpc", metadata={"grpcPort": port}))
+    assert Places(is_tls=False).of(instance).endpoint.port == (50051 if is_taken else 80)

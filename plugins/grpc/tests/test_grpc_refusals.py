@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 import grpc  # type: ignore[import-untyped]  # has no types of its own
 import grpc.aio  # type: ignore[import-untyped]  # as above
@@ -113,6 +114,33 @@ async def test_an_answer_that_is_no_grpc_is_named_by_its_status(
         error = await failure_of(library.Echo(library.book()))
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
     assert error.details() == "the service answered with HTTP status 403, not with gRPC"
+
+
+async def test_another_status_of_http_than_200_is_the_status(
+    gateway_factory: GatewayFactory, connect: Any, service: Any
+) -> None:
+    """Whatever its content type: where there is no status of gRPC ("HTTP to gRPC Status Code Mapping")."""
+    answer = [(":status", "503"), ("content-type", "application/grpc")]
+    async with bare_service(("headers", answer), ("end", b"")) as service.port:
+        gateway = await gateway_factory(settings(service))
+        library = connect(gateway)
+        error = await failure_of(library.Echo(library.book()))
+        in_json = await service.call(gateway, "Echo")
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert error.details() == "the service answered with HTTP status 503, not with gRPC"
+    assert (in_json.status, in_json.json()["grpc"]["status"]) == (503, "UNAVAILABLE")
+
+
+async def test_nothing_is_passed_on_behind_a_status(
+    gateway_factory: GatewayFactory, service: Any, h2_client: Any
+) -> None:
+    """A head with a status is all of an answer ("Trailers-Only"); the rest would know no limit and no deadline."""
+    head = [*GRPC, ("grpc-status", "5")]
+    async with bare_service(("headers", head), ("data", b"\0\0\0\0\0"), ("data", b"<html>")) as service.port:
+        gateway = await gateway_factory(settings(service))
+        async with h2_client(gateway) as client:
+            got = await client.call("/library.v1.Library/List", b"\0\0\0\0\0")
+    assert (got.fields["grpc-status"], got.body, got.reset) == ("5", b"", None)
 
 
 GRPC = [(":status", "200"), ("content-type", "application/grpc")]
@@ -269,6 +297,11 @@ def test_messages_are_encoded_as_percent_and_hexadecimal_digits() -> None:
 
 def test_long_messages_are_cut() -> None:
     assert len(dict(status_fields(GrpcStatus.UNKNOWN, "x" * 10_000))[b"grpc-message"]) == MAX_MESSAGE_BYTES
+
+
+def test_no_character_is_cut_in_two() -> None:
+    message = dict(status_fields(GrpcStatus.UNKNOWN, "x" + "ü" * 10_000))[b"grpc-message"]
+    assert unquote(message.decode("ascii"), errors="strict") == "x" + "ü" * ((MAX_MESSAGE_BYTES - 1) // 2)
 
 
 @pytest.mark.parametrize(("value", "code"), [(b"5", 5), (b"99", 2), (b"x", 2), (b"", 2), (None, None)])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from gateway import Exchange, Response
     from gateway_grpc.channels.channel import Channel
 
@@ -17,7 +20,7 @@ STATE = "grpc"
 class Call(Protocol):
     """A call, and what becomes of its answer."""
 
-    async def perform(self, channel: Channel, exchange: Exchange, /) -> Response:
+    def perform(self, channel: Channel, exchange: Exchange, /) -> Coroutine[Any, Any, Response]:
         """Make it, and return its answer as the client gets it; called once for each attempt.
 
         Raises:

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Headers, Response
-from gateway_grpc.content_types import NATIVE, content_type_of, is_native, is_web
+from gateway_grpc.content_types import NATIVE, content_type_of, is_web, says_native
 from gateway_grpc.counting import CallCounter
 from gateway_grpc.grpc_web.call import WebCall
 from gateway_grpc.status import GrpcStatus, status_of_http
-from gateway_grpc.status_fields import code_of_error, status_fields
+from gateway_grpc.status_fields import status_fields, status_of_error
 
 if TYPE_CHECKING:
     from gateway import BuildContext, Exchange, Handler, Route
@@ -58,20 +58,18 @@ class _Clients:
     async def handle(self, exchange: Exchange) -> Response:
         """Answer an exchange."""
         request = exchange.request
-        content_type = content_type_of(request.headers)
-        if not content_type.startswith(NATIVE):
-            return await self._next(exchange)
-        if is_native(content_type):
+        if says_native(request.headers):
             if self._is_served and request.http_version in OLD_VERSIONS:
                 message = "gRPC needs HTTP/2; clients of HTTP/1.1 may use gRPC-Web"
                 exchange.error = error = GatewayError(ErrorType.BAD_REQUEST, message)
                 return self._refusals.response(exchange, Response(error.type.status))
             response = await self._next(exchange)
-            if not is_native(content_type_of(response.headers)):
+            if not says_native(response.headers):
                 return self._refusals.response(exchange, response)
             response.status = OK
             return response
-        if is_web(content_type) and self._takes_web:
+        content_type = content_type_of(request.headers)
+        if self._takes_web and is_web(content_type):
             return await self._handle_web(exchange, WebCall(content_type, request.headers.get("accept") or ""))
         return await self._next(exchange)
 
@@ -83,7 +81,7 @@ class _Clients:
             response = Response(error.type.status)
         else:
             response = await self._next(exchange)
-        if not is_native(content_type_of(response.headers)):
+        if not says_native(response.headers):
             response = self._refusals.response(exchange, response)
         response.status = OK
         call.leave(response)
@@ -100,7 +98,7 @@ class _Refusals:
         """Return the response for ``refusal``, with its fields that are not about content."""
         error = exchange.error
         if isinstance(error, GatewayError):
-            code, message = code_of_error(error), error.message
+            code, message = status_of_error(error)
         else:
             code = status_of_http(refusal.status) if refusal.status != OK else GrpcStatus.UNKNOWN
             message = _phrase(refusal.status)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 from gateway import ErrorType, GatewayError
 from gateway_grpc.call import STATE
 from gateway_grpc.channels.http2 import Http2Channel
-from gateway_grpc.content_types import content_type_of, is_native
+from gateway_grpc.content_types import says_native
 from gateway_grpc.counting import CallCounter
 from gateway_grpc.native.calls import NativeCalls
 from gateway_grpc.places import Places
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from gateway import BuildContext, Exchange, Instance, Response
     from gateway.interfaces import Connector
     from gateway_grpc.call import Call
@@ -56,14 +59,14 @@ class GrpcConnector:
         self._places = Places(is_tls=config.tls.enabled)
         self._native = NativeCalls(carrier, config, counter)
 
-    async def open(self, instance: Instance, exchange: Exchange) -> Response:
-        """Make the call, or pass it on."""
+    def open(self, instance: Instance, exchange: Exchange) -> Coroutine[Any, Any, Response]:
+        """Return what makes the call, or passes it on; not in a coroutine of its own, which each call would pay for."""
         place = self._places.of(instance)
         call: Call | None = exchange.state.get(STATE) if exchange.has_state else None
         if call is not None:
-            return await call.perform(Http2Channel(self._carrier, place, exchange, self._config), exchange)
-        if is_native(content_type_of(exchange.request.headers)):
-            return await self._native.open(place, exchange)
+            return call.perform(Http2Channel(self._carrier, place, exchange, self._config), exchange)
+        if says_native(exchange.request.headers):
+            return self._native.open(place, exchange)
         raise GatewayError(
             ErrorType.NOT_IMPLEMENTED, "this route takes gRPC, not JSON", detail="no policy made a call of the request"
         )

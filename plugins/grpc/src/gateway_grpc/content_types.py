@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway import Headers
 
-__all__ = ["NATIVE", "TEXT", "WEB", "content_type_of", "is_native", "is_web"]
+__all__ = ["NATIVE", "TEXT", "WEB", "content_type_of", "is_web", "says_native"]
 
 NATIVE = "application/grpc"
 """gRPC over HTTP/2; a ``+`` and the format of messages may stand behind it (gRPC over HTTP2, "Content-Type")."""
@@ -17,6 +17,7 @@ WEB = "application/grpc-web"
 TEXT = "application/grpc-web-text"
 """gRPC-Web in base64."""
 
+_NATIVE = NATIVE.encode()
 
 MAX_KNOWN_LENGTH = 64
 """Longer values are none of these, and are not remembered."""
@@ -30,8 +31,12 @@ def content_type_of(headers: Headers) -> str:
     return _known(value) if len(value) <= MAX_KNOWN_LENGTH else _parse(value)
 
 
-def is_native(content_type: str) -> bool:
-    """Tell whether a content type is gRPC's own."""
+def says_native(headers: Headers) -> bool:
+    """Tell whether the content type of a message is gRPC's own."""
+    value = headers.values().get(b"content-type")
+    if value is None or value == _NATIVE:
+        return value is not None
+    content_type = content_type_of(headers)
     return content_type == NATIVE or content_type.startswith(f"{NATIVE}+")
 
 

@@ -45,9 +45,14 @@ def timeout_of(request: Request) -> float | None:
     if value is None:
         return None
     try:
-        return parse_timeout(value.decode("latin-1"))
+        return _known(value)
     except ValueError as error:
         raise GatewayError(ErrorType.BAD_REQUEST, str(error)) from error
+
+
+@lru_cache(maxsize=256)  # a client mostly says the same
+def _known(value: bytes) -> float:
+    return parse_timeout(value.decode("latin-1"))
 
 
 @lru_cache(maxsize=64)  # that of a route is the same for all calls

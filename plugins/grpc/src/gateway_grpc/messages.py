@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["PREFIX", "MalformedMessageError", "MessageMeter", "MessageTooLargeError"]
+__all__ = ["PREFIX", "MalformedMessageError", "MessageMeter", "MessageTooLargeError", "are_whole"]
 
 PREFIX = struct.Struct(">BL")
 """Flags, and length."""
@@ -22,6 +22,22 @@ class MalformedMessageError(Exception):
 
 class MessageTooLargeError(Exception):
     """A message is larger than it may be."""
+
+
+def are_whole(data: bytes, limit_bytes: int) -> bool:
+    """Tell whether bytes are whole messages, none of them too large; a meter says what is wrong otherwise.
+
+    Args:
+        data: All that was sent.
+        limit_bytes: The largest message, without its prefix.
+    """
+    position, size = 0, len(data)
+    while position + PREFIX.size <= size:
+        flag, length = PREFIX.unpack_from(data, position)
+        if flag > MAX_FLAG or length > limit_bytes:
+            return False
+        position += PREFIX.size + length
+    return position == size
 
 
 class MessageMeter:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from re import Pattern
 
-    from gateway import Forwarding, Headers, Request, Section
+    from gateway import Forwarding, Headers, Request
     from gateway_grpc.channels.channel import Metadata
 
     Pair = tuple[bytes, bytes]
@@ -34,9 +34,6 @@ _RESERVED = b"grpc-"
 MAX_KNOWN = 256
 """How many names of fields are remembered, of each side."""
 
-MAX_SHARED = 64
-"""How many sets of fields that requests share are remembered."""
-
 _KEY = re.compile(rb"[0-9a-z_.-]+")
 _VALUE = re.compile(rb"[ -~]*")
 """What values are (gRPC over HTTP2, "ASCII-Value")."""
@@ -53,7 +50,6 @@ class Names:
         self._beginnings = tuple(each[:-1] for each in names if each.endswith(b"*"))
         # By name, what its values have to be; None if it is not meant.
         self._to_services: dict[bytes, Pattern[bytes] | None] = {}
-        self._shared: dict[tuple[Section, Forwarding], Sequence[Pair]] = {}
         self._to_clients: dict[bytes, Pattern[bytes] | None] = {}
 
     def of_request(self, headers: Headers, forwarding: Forwarding) -> Sequence[Pair]:
@@ -62,12 +58,11 @@ class Names:
         if section is None:
             return self.to_services((*headers.pairs, *forwarding.pairs))
         # Most requests of a connection share both.
-        found = self._shared.get((section, forwarding))
-        if found is None:
-            if len(self._shared) >= MAX_SHARED:
-                self._shared.clear()
-            found = self._shared[section, forwarding] = self.to_services((*section.pairs, *forwarding.pairs))
-        return found
+        kept: tuple[Forwarding, Sequence[Pair]] | None = section.memo.get(self)
+        if kept is None or kept[0] is not forwarding:
+            kept = forwarding, self.to_services((*section.pairs, *forwarding.pairs))
+            section.keep(self, kept)
+        return kept[1]
 
     def to_services(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Return those fields of a request that become metadata."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import weakref
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Places"]
 
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+MAX_PORT = 65535
 TLS_SCHEMES = frozenset({"grpcs", "h2", "https"})
 
 
@@ -41,8 +44,8 @@ class Places:
         return found
 
     def _endpoint(self, endpoint: Endpoint) -> Endpoint:
-        port = endpoint.metadata.get("grpcPort")
-        if isinstance(port, int | str) and str(port).isdecimal():
+        port = str(endpoint.metadata.get("grpcPort"))
+        if _PORT.fullmatch(port) and int(port) <= MAX_PORT:
             endpoint = dataclasses.replace(endpoint, port=int(port))
         if self._is_tls and endpoint.scheme not in TLS_SCHEMES:
             endpoint = dataclasses.replace(endpoint, scheme="grpcs")

@@ -44,17 +44,23 @@ class Unanswered(GatewayError):
         label: How logs call the instance.
         what: What it did.
         is_unsent: Whether it certainly did not look at the request.
+        reset_code: The code with which it reset the stream; ``None`` if it did not.
     """
 
-    def __init__(self, label: str, what: str, *, is_unsent: bool = False) -> None:
+    def __init__(self, label: str, what: str, *, is_unsent: bool = False, reset_code: int | None = None) -> None:
         super().__init__(
-            ErrorType.BAD_GATEWAY, "the service answered badly", detail=f"{label} {what}", is_unsent=is_unsent
+            ErrorType.BAD_GATEWAY,
+            "the service answered badly",
+            detail=f"{label} {what}",
+            is_unsent=is_unsent,
+            reset_code=reset_code,
         )
 
 
-def bad_gateway(label: str, what: str) -> GatewayError:
-    """Return the error for an instance that answers badly."""
-    return GatewayError(ErrorType.BAD_GATEWAY, "the service answered badly", detail=f"{label} {what}")
+def bad_gateway(label: str, what: str, *, reset_code: int | None = None) -> GatewayError:
+    """Return the error for an instance that answers badly, or reset the stream with a code."""
+    detail = f"{label} {what}"
+    return GatewayError(ErrorType.BAD_GATEWAY, "the service answered badly", detail=detail, reset_code=reset_code)
 
 
 class ServiceStream(Stream):
@@ -347,9 +353,11 @@ class ServiceStream(Stream):
         elif self._fields is None:
             # RFC 9113 section 8.7: a refused stream was not looked at.
             is_unsent = code == ErrorCode.REFUSED_STREAM
-            self.fail(Unanswered(label, f"reset the stream (code {code})", is_unsent=is_unsent))
+            what = f"reset the stream (code {code})"
+            self.fail(Unanswered(label, what, is_unsent=is_unsent, reset_code=code))
         else:
-            self.fail(bad_gateway(label, f"broke off in the middle of the response (code {code})"))
+            what = f"broke off in the middle of the response (code {code})"
+            self.fail(bad_gateway(label, what, reset_code=code))
 
     # gateway.body.BodyProducer: the response body.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway import Waiter
 from gateway_grpc.channels.channel import CallError
-from gateway_grpc.channels.failures import error_of, too_large
+from gateway_grpc.channels.failures import error_of, of_reset, too_large
 from gateway_grpc.messages import MAX_FLAG, PREFIX
 from gateway_grpc.status import GrpcStatus
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway import Body
+    from gateway_grpc.native.timer import CallTimer
 
 __all__ = ["Answers"]
 
@@ -28,6 +29,7 @@ class Answers:
         body: The body; ``None`` if nothing comes behind the head.
         head: The fields of the response's head.
         limit_bytes: The largest message.
+        timer: The call's; ``None`` if it may take as long as it likes.
 
     Attributes:
         fields: What came beside messages so far: the head, then the trailers too.
@@ -41,13 +43,21 @@ class Answers:
         "_messages",
         "_missing_bytes",
         "_pieces",
+        "_timer",
         "_waiter",
         "fields",
     )
 
-    def __init__(self, body: Body | None, head: Sequence[tuple[bytes, bytes]], limit_bytes: int) -> None:
+    def __init__(
+        self,
+        body: Body | None,
+        head: Sequence[tuple[bytes, bytes]],
+        limit_bytes: int,
+        timer: CallTimer | None = None,
+    ) -> None:
         self._body = body
         self._limit_bytes = limit_bytes
+        self._timer = timer
         self._messages: deque[tuple[bool, bytes]] = deque()
         self._pieces: list[bytes] = []  # of a message, or of its prefix
         self._missing_bytes = 0
@@ -147,8 +157,11 @@ class Answers:
 
     def body_error(self, error: Exception) -> None:
         """Take what broke the body off."""
-        if not self._is_over:
-            self._end(error)
+        if self._is_over:
+            return
+        if self._timer is not None and self._timer.is_due:
+            error = self._timer.error()  # the service may see first that the time is over, and cancel the call for it
+        self._end(of_reset(error))
 
     def _refuse(self, flag: int) -> None:
         if flag > MAX_FLAG:

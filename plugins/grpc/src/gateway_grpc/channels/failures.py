@@ -8,18 +8,18 @@ from urllib.parse import unquote_to_bytes
 from gateway import ErrorType, GatewayError
 from gateway_grpc.channels.channel import CallError
 from gateway_grpc.native.response import NO_STATUS
+from gateway_grpc.resets import meaning_of_reset
 from gateway_grpc.status import GrpcStatus, status_of_http
-from gateway_grpc.status_fields import MESSAGE, STATUS, code_of
+from gateway_grpc.status_fields import MESSAGE, STATUS, WELL, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway_grpc.channels.channel import Metadata
 
-__all__ = ["error_of", "not_grpc", "too_large"]
+__all__ = ["error_of", "not_grpc", "of_reset", "too_large"]
 
 OK = 200
-_WELL = (STATUS, b"0")
 
 
 def error_of(fields: Sequence[tuple[bytes, bytes]], metadata: Metadata) -> CallError | None:
@@ -29,7 +29,7 @@ def error_of(fields: Sequence[tuple[bytes, bytes]], metadata: Metadata) -> CallE
         fields: Trailers, or a head that has them.
         metadata: All that came with it.
     """
-    if _WELL in fields:
+    if WELL in fields:
         return None
     found = dict(fields)
     code = code_of(found.get(STATUS))
@@ -44,6 +44,18 @@ def not_grpc(status: int) -> CallError:
     """Return the error for an answer that is not gRPC, such as a proxy's ("HTTP to gRPC Status Code Mapping")."""
     code = GrpcStatus.UNKNOWN if status == OK else status_of_http(status)
     return CallError(code, f"the service answered with HTTP status {status}, not with gRPC")
+
+
+def of_reset(error: Exception) -> Exception:
+    """Return what a call comes to whose stream the service reset; another error as it is."""
+    meaning = meaning_of_reset(error)
+    if meaning is None:
+        return error
+    code, message = meaning
+    if isinstance(error, GatewayError) and error.is_unsent:
+        # No answer: whoever may ask another instance has to see that.
+        return GatewayError(ErrorType.UNAVAILABLE, message, detail=error.detail, is_unsent=True)
+    return CallError(code, message)
 
 
 def too_large(limit_bytes: int) -> GatewayError:

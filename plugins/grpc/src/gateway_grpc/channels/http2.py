@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request
 from gateway_grpc.channels.answers import Answers
 from gateway_grpc.channels.channel import Answer
 from gateway_grpc.channels.compression import ACCEPTED, decompressed
-from gateway_grpc.channels.failures import error_of, not_grpc
-from gateway_grpc.content_types import NATIVE, content_type_of, is_native
+from gateway_grpc.channels.failures import error_of, not_grpc, of_reset
+from gateway_grpc.content_types import NATIVE, says_native
 from gateway_grpc.deadline import TIMEOUT, timeout_value
 from gateway_grpc.messages import PREFIX
-from gateway_grpc.native.timer import CallTimer
+from gateway_grpc.native.timer import CallTimer, too_late
 from gateway_grpc.status_fields import STATUS
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from gateway_grpc.config import BackendGrpcConfig
 
 __all__ = ["Http2Channel"]
+
+OK = 200
 
 _FIELDS = (
     (b"te", b"trailers"),
@@ -58,9 +61,10 @@ class Http2Channel:
         # The carrier waits no longer than that for the beginning of an answer, which mostly is all of it.
         is_bounded = timeout_s is not None and timeout_s == self._exchange.route.timeout_s
         timer = None if timeout_s is None or is_bounded else CallTimer(timeout_s)
+        begun_s = time.monotonic()
         response = await self.open(path, body, metadata, timeout_s, timer)
-        if is_bounded and isinstance(response.body, Body) and not response.body.is_over:
-            timer = CallTimer(timeout_s or 0.0)
+        if timeout_s is not None and is_bounded and isinstance(response.body, Body) and not response.body.is_over:
+            timer = CallTimer(begun_s + timeout_s - time.monotonic())
         try:
             answers = self.answers_of(response, timer)
             answer = answers.only
@@ -101,7 +105,12 @@ class Http2Channel:
     async def open(
         self, path: str, body: bytes | Body, metadata: Metadata, timeout_s: float | None, timer: CallTimer | None
     ) -> Response:
-        """Send a request, and return the beginning of its answer."""
+        """Send a request, and return the beginning of its answer.
+
+        Raises:
+            CallError: If the service reset the stream.
+            GatewayError: If it cannot be reached, refused the stream, breaks off or takes too long.
+        """
         exchange = self._exchange
         fields = [*_FIELDS, *metadata]
         if timeout_s is not None:
@@ -113,6 +122,13 @@ class Http2Channel:
         opening = self._carrier.open(self._instance, asked)
         try:
             return await (opening if timer is None else timer.opened(opening))
+        except GatewayError as error:
+            if error.reset_code is None:
+                raise
+            if timeout_s is not None and time.monotonic() >= asked.started_s + timeout_s:
+                # The service may see first that the time is over, and cancel the call for it.
+                raise too_late(f"the call took longer than {timeout_s:g} s") from error
+            raise of_reset(error) from error
         finally:
             exchange.connect_s += asked.connect_s
             exchange.queue_s += asked.queue_s
@@ -125,7 +141,7 @@ class Http2Channel:
         """
         headers = response.headers
         head = headers.pairs if headers.section is None else headers.section.pairs
-        if not is_native(content_type_of(headers)):
+        if not says_native(headers) or (response.status != OK and STATUS not in headers.values()):
             response.discard()
             raise not_grpc(response.status)
         body: bytes | Body | None = response.body
@@ -136,7 +152,7 @@ class Http2Channel:
             if error is not None:
                 raise error
             body = None
-        answers = Answers(body, head, self._config.receive_limit_bytes)
+        answers = Answers(body, head, self._config.receive_limit_bytes, timer)
         if timer is not None:
             timer.expire = lambda: answers.fail(timer.error())
         return answers

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from gateway import ErrorType, GatewayError, Response
+from gateway_grpc.descriptors.turn import turn
 from gateway_grpc.descriptors.upload import checked_name, uploaded_file
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ __all__ = ["DeleteDescriptors", "ListDescriptors", "ReloadDescriptors", "UploadD
 
 RELOAD_PATIENCE_S = 40.0
 """How long it waits for sources; a URL has 30 s, unless the configuration says more."""
+FIRST_LOOK_S = 0.002
 LOOK_S = 0.05
+"""Between two looks; files are read within milliseconds."""
 CREATED = 201
 UNPROCESSABLE = 422
 
@@ -55,8 +58,10 @@ class _Descriptors:
         try:
             async with asyncio.timeout(RELOAD_PATIENCE_S):
                 reports = await self.all()
+                look_s = FIRST_LOOK_S
                 while any(report["isReloading"] for report in reports):
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(look_s)
+                    look_s = min(2 * look_s, LOOK_S)
                     reports = await self.all()
         except TimeoutError:
             return ["sources are still being asked; GET /_gateway/grpc/descriptors tells what becomes of it"]
@@ -125,6 +130,7 @@ class _Uploads:
 
     def __init__(self, config: GrpcConfig, context: BuildContext) -> None:
         self._descriptors = _Descriptors(context)
+        self._under_way: set[asyncio.Task[list[str] | None]] = set()
         self._folder = context.resolve(config.upload_directory) if config.upload_directory is not None else None
 
     def file(self, name: str) -> Path:
@@ -138,10 +144,30 @@ class _Uploads:
             raise GatewayError(ErrorType.FORBIDDEN, message)
         return self._folder / checked_name(name)
 
-    async def change(self, file: Path, data: bytes | None) -> list[str]:
-        """Have ``file`` hold ``data``, or be gone; returns what would be wrong then, and changes nothing if it is."""
+    async def change(self, file: Path, data: bytes | None) -> list[str] | None:
+        """Have ``file`` hold ``data``, or be gone; whole or not at all, even if whoever asked leaves meanwhile.
+
+        Returns:
+            What would be wrong then, in which case nothing has changed; ``None`` if there is no file that could go.
+
+        Raises:
+            GatewayError: ``unavailable`` if others change the folder for too long.
+        """
+        changing = asyncio.create_task(self._change(file, data))
+        self._under_way.add(changing)
+        changing.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(changing)
+
+    async def _change(self, file: Path, data: bytes | None) -> list[str] | None:
+        if data is None and not await asyncio.to_thread(file.is_file):
+            return None
+        async with turn(file.parent):
+            before = await asyncio.to_thread(_read, file)
+            return None if before is None and data is None else await self._replace(file, before, data)
+
+    async def _replace(self, file: Path, before: bytes | None, data: bytes | None) -> list[str]:
+        """Replace ``before`` by ``data``, unless something were wrong then."""
         known = await self._problems()
-        before = await asyncio.to_thread(_read, file)
         await asyncio.to_thread(_write, file, data)
         origin = str(file.parent)
         problems = [problem for problem in await self._descriptors.reload(origin) or () if problem not in known]
@@ -197,10 +223,9 @@ class DeleteDescriptors:
             GatewayError: ``not_found`` if there is no such file; if uploads are not wanted, or it names none.
         """
         name = _file_of(request) or ""
-        file = self._uploads.file(name)
-        if not await asyncio.to_thread(file.is_file):
+        problems = await self._uploads.change(self._uploads.file(name), None)
+        if problems is None:
             raise GatewayError(ErrorType.NOT_FOUND, "no such file was uploaded")
-        problems = await self._uploads.change(file, None)
         return _refused(problems) if problems else Response.json({"message": "Descriptor removed", "file": name})
 
 
@@ -241,7 +266,6 @@ def _write(file: Path, data: bytes | None) -> None:
     if data is None:
         file.unlink(missing_ok=True)
         return
-    file.parent.mkdir(parents=True, exist_ok=True)
     # Its name does not end like those of descriptors.
     new = file.with_name(f"{file.name}.new")
     new.write_bytes(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError
-from gateway_grpc.messages import MalformedMessageError, MessageMeter, MessageTooLargeError
+from gateway_grpc.messages import MalformedMessageError, MessageMeter, MessageTooLargeError, are_whole
 from gateway_grpc.relay import Relay
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ def check_messages(request: Request, limit_bytes: int) -> None:
     """
     body = request.body
     if not isinstance(body, Body):
-        meter = MessageMeter(limit_bytes)
-        _look(meter, body)
-        if not meter.is_between:
+        if not are_whole(body, limit_bytes):
+            _look(MessageMeter(limit_bytes), body)
             raise _truncated()
     elif not isinstance(body, _CheckedBody):
         request.body = ClientMessages(body, limit_bytes).body

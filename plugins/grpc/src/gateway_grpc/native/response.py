@@ -8,7 +8,7 @@ from gateway import ErrorType, GatewayError
 from gateway_grpc.messages import MalformedMessageError, MessageMeter, MessageTooLargeError
 from gateway_grpc.relay import Relay
 from gateway_grpc.status import GrpcStatus
-from gateway_grpc.status_fields import STATUS, code_of, code_of_error, status_fields
+from gateway_grpc.status_fields import STATUS, code_of, status_fields, status_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class ServiceMessages(Relay):
             is_size = isinstance(error, MessageTooLargeError)
             message = "a message of the service is too large" if is_size else "the service answered badly"
             failure = GatewayError(ErrorType.BAD_GATEWAY, message, detail=f"service: {error}")
-            self._cut(failure, GrpcStatus.RESOURCE_EXHAUSTED if is_size else GrpcStatus.INTERNAL)
+            self._cut(failure, GrpcStatus.RESOURCE_EXHAUSTED if is_size else GrpcStatus.INTERNAL, message)
         else:
             self.body.feed(chunk)
 
@@ -72,7 +72,10 @@ class ServiceMessages(Relay):
 
     def body_error(self, error: Exception) -> None:
         """End with the status of what happened: a stream that is reset tells clients nothing."""
-        self._cut(error, code_of_error(error))
+        timer = self._timer
+        if timer is not None and timer.is_due:
+            error = timer.error()  # the service may see first that the time is over, and cancel the call for it
+        self._cut(error, *status_of_error(error))
 
     def abort_body(self) -> None:
         """Give the source up, which cancels the call."""
@@ -82,13 +85,13 @@ class ServiceMessages(Relay):
     def _expire(self) -> None:
         timer = self._timer
         if timer is not None:
-            self._cut(timer.error(), GrpcStatus.DEADLINE_EXCEEDED)
+            error = timer.error()
+            self._cut(error, *status_of_error(error))
 
-    def _cut(self, error: Exception, code: GrpcStatus) -> None:
+    def _cut(self, error: Exception, code: GrpcStatus, message: str) -> None:
         self._count(code)
         super().abort_body()
         self._exchange.error = error
-        message = error.message if isinstance(error, GatewayError) else "the call was cut short"
         self.body.end(status_fields(code, message))
 
     def _count(self, code: GrpcStatus) -> None:

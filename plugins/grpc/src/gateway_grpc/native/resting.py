@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from gateway import Body
 
 if TYPE_CHECKING:
-    from gateway import Exchange, Handler, Response
+    from gateway import Exchange, Handler, Request, Response
 
-__all__ = ["RestingStreams", "resting"]
+__all__ = ["RestingStreams", "let_rest"]
 
 
 class RestingStreams:
@@ -26,18 +26,17 @@ class RestingStreams:
 
     async def handle(self, exchange: Exchange) -> Response:
         """Answer an exchange."""
-        return await resting(exchange, self._next, self._idle_s)
+        let_rest(exchange.request, self._idle_s)
+        response = await self._next(exchange)
+        let_rest(response, self._idle_s)
+        return response
 
 
-async def resting(exchange: Exchange, call_next: Handler, idle_s: float | None) -> Response:
-    """Answer a call of a client of gRPC, in which both sides may be silent for ``idle_s`` seconds.
+def let_rest(message: Request | Response, idle_s: float | None) -> None:
+    """Allow whoever sends one side of a call so much silence; ``None`` is as much as it likes.
 
     What bounds the client's other requests, and the pieces of other answers, would cut streams.
     """
-    body = exchange.request.body
-    if isinstance(body, Body):
+    body = message.body
+    if type(body) is not bytes and isinstance(body, Body) and not body.is_over:
         body.set_idle_timeout(idle_s)
-    response = await call_next(exchange)
-    if isinstance(response.body, Body):
-        response.body.set_idle_timeout(idle_s)
-    return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import types
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
 
     from gateway import Exchange, Response
 
-__all__ = ["CallTimer", "remaining_s"]
+__all__ = ["CallTimer", "remaining_s", "too_late"]
 
 DEADLINE = "grpc.deadline"
-"""The key of ``Exchange.state`` under which stands when the client's patience ends, in monotonic seconds; a second
-attempt finds ``grpc-timeout`` as the first one left it."""
+"""The key of ``Exchange.state`` under which stands when the client's patience ends, in monotonic seconds, once the
+service is told another ``grpc-timeout`` than the client sent: a second attempt finds that one."""
+MILLISECONDS = 1000
 
 
 def remaining_s(exchange: Exchange) -> float | None:
@@ -29,19 +31,19 @@ def remaining_s(exchange: Exchange) -> float | None:
         GatewayError: ``bad_request`` if what it says is no time, ``upstream_timeout`` if it waits no longer.
     """
     request = exchange.request
+    timeout_s = timeout_of(request)
+    if timeout_s is None:
+        return None
     deadline_s: float | None = exchange.state.get(DEADLINE) if exchange.has_state else None
     if deadline_s is None:
-        timeout_s = timeout_of(request)
-        if timeout_s is None:
-            return None
-        deadline_s = exchange.state[DEADLINE] = exchange.started_s + timeout_s
+        deadline_s = exchange.started_s + timeout_s
     left_s = deadline_s - time.monotonic()
     if left_s <= 0:
         raise too_late("the call's time was over before the service was asked")
-    value = timeout_value(left_s)
     # As the client wrote it, unless it is a millisecond less by now: the same value again costs nothing on the wire.
-    if value != timeout_value(timeout_of(request) or 0.0):
-        request.headers.set("grpc-timeout", value.decode("ascii"))
+    if math.ceil(left_s * MILLISECONDS) != math.ceil(timeout_s * MILLISECONDS):
+        exchange.state[DEADLINE] = deadline_s
+        request.headers.set("grpc-timeout", timeout_value(left_s).decode("ascii"))
     return left_s
 
 
@@ -61,14 +63,20 @@ class CallTimer:
         is_over: Whether its time is.
     """
 
-    __slots__ = ("_handle", "_timeout_s", "_waits_for", "expire", "is_over")
+    __slots__ = ("_due_s", "_handle", "_timeout_s", "_waits_for", "expire", "is_over")
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
+        self._due_s = time.monotonic() + timeout_s
         self._waits_for: Any = None
         self.expire: Callable[[], None] | None = None
         self.is_over = False
         self._handle = asyncio.get_running_loop().call_later(timeout_s, self._expired)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its time is over, though nobody may have been told yet."""
+        return time.monotonic() >= self._due_s
 
     async def opened(self, opening: Coroutine[Any, Any, Response]) -> Response:
         """Return the response that ``opening`` waits for.

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError
 from gateway_grpc.call import STATE
-from gateway_grpc.content_types import content_type_of, is_native
+from gateway_grpc.content_types import content_type_of, says_native
 from gateway_grpc.deadline import timeout_of
 from gateway_grpc.descriptors.library import Library
 from gateway_grpc.metadata import Names
-from gateway_grpc.native.resting import resting
+from gateway_grpc.native.resting import let_rest
 from gateway_grpc.problems import problem_response
 from gateway_grpc.status import phrase_of
 from gateway_grpc.transcoding.paths import PathMappings
@@ -61,9 +61,12 @@ class TranscodingHandler:
     async def handle(self, exchange: Exchange) -> Response:
         """Answer an exchange."""
         request = exchange.request
+        if says_native(request.headers):
+            let_rest(request, self._idle_s)
+            response = await self._next(exchange)
+            let_rest(response, self._idle_s)
+            return response
         content_type = content_type_of(request.headers)
-        if is_native(content_type):
-            return await resting(exchange, self._next, self._idle_s)
         if request.body and content_type and not _is_json(content_type):
             # Only what no form of a foreign page can send.
             return problem_response(_unsupported(content_type, request.id))
