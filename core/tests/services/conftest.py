@@ -48,8 +48,16 @@ def first():
     return First()
 
 
+@pytest.fixture(scope="session")
+def new_exchange():
+    def make(timeout_s: float | None = None) -> Exchange:
+        made = Exchange(Request("GET", "/"), None)  # type: ignore[arg-type]  # never answered
+        made.route = Route(id="r", path="/", service="orders", timeout_s=timeout_s)
+        return made
+
+    return make
+
+
 @pytest.fixture
-def exchange():
-    made = Exchange(Request("GET", "/"), None)  # type: ignore[arg-type]  # never answered
-    made.route = Route(id="r", path="/", service="orders")
-    return made
+def exchange(new_exchange):
+    return new_exchange()

@@ -153,6 +153,132 @@ async def test_if_an_instance_saw_something_of_it_no_other_is_asked(service, dis
     assert len(asked.asked) == 1
 
 
+# Instances that answer nothing at all.
+
+
+class BlackHoles:
+    """A connector that finds out late which ports lead nowhere; the others answer at once."""
+
+    waits = False
+
+    def __init__(self, clock, *ports, taking_s=10.0):
+        self.ports = {*ports}
+        self.asked: list[int] = []
+        self._clock = clock
+        self._taking_s = taking_s
+
+    async def open(self, instance, exchange):
+        self.asked.append(instance.endpoint.port)
+        if instance.endpoint.port in self.ports:
+            self._clock.advance(self._taking_s)
+            exchange.connect_s += self._taking_s
+            raise GatewayError(ErrorType.UPSTREAM_TIMEOUT, "no", is_unsent=True)
+        return Response()
+
+
+@pytest.fixture
+def asking(service, new_exchange, clock):
+    """Ask the service, each time for another request; returns the ports that were asked."""
+
+    async def ask(connector, *, balancer=None, timeout_s=None):
+        observers = Observers((), lambda traceback: None)
+        dispatch = build_dispatch(service, balancer or Sparing(), {"http": connector}, observers, clock=clock)
+        exchange = new_exchange(timeout_s)
+        begun = len(connector.asked)
+        with contextlib.suppress(GatewayError):
+            await dispatch(exchange)
+        return connector.asked[begun:], exchange
+
+    return ask
+
+
+async def test_who_leads_nowhere_is_left_alone_for_a_while(asking, clock):
+    connector = BlackHoles(clock, 1)
+    asked, exchange = await asking(connector)
+    assert asked == [1, 2]
+    assert [each.endpoint.port for each in exchange.excluded] == [1]
+    asked, exchange = await asking(connector)
+    assert asked == [2]
+    assert exchange.excluded == ()  # as policies see it, nothing was tried
+    clock.advance(9.9)
+    assert (await asking(connector))[0] == [2]
+
+
+async def test_after_that_one_request_at_a_time_tries_it(asking, clock):
+    connector = BlackHoles(clock, 1)
+    await asking(connector)
+    clock.advance(10.0)
+    assert (await asking(connector))[0] == [1, 2]
+    assert (await asking(connector))[0] == [2]
+
+
+async def test_once_it_is_reached_again_it_is_like_any_other(asking, clock, service):
+    connector = BlackHoles(clock, 1)
+    await asking(connector)
+    connector.ports.clear()
+    clock.advance(10.0)
+    assert [(await asking(connector))[0] for _ in range(3)] == [[1], [1], [1]]
+    assert not service.unreachable
+
+
+async def test_if_all_lead_nowhere_all_are_asked(asking, clock):
+    connector = BlackHoles(clock, 1, 2)
+    await asking(connector)
+    assert len((await asking(connector))[0]) == 2
+
+
+async def test_who_refuses_at_once_is_asked_again(asking, clock, service):
+    connector = BlackHoles(clock, 1, taking_s=0.5)
+    await asking(connector)
+    assert not service.unreachable
+    assert (await asking(connector))[0] == [1, 2]
+
+
+async def test_who_is_only_busy_is_asked_again(asking, clock, service):
+    class Busy(BlackHoles):
+        async def open(self, instance, exchange):
+            exchange.queue_s = 10.0
+            return await super().open(instance, exchange)
+
+    await asking(Busy(clock, 1))
+    assert not service.unreachable
+
+
+async def test_who_is_gone_is_forgotten(asking, clock, service, endpoint):
+    connector = BlackHoles(clock, 1)
+    await asking(connector)
+    service.publish("static", [endpoint(2)])
+    clock.advance(20.0)
+    await asking(connector)
+    assert not service.unreachable
+
+
+async def test_of_few_it_is_known(asking, clock, service, endpoint):
+    service.publish("static", [endpoint(port) for port in range(1, 101)])
+    connector = BlackHoles(clock, *range(1, 101), taking_s=1.0)
+    balancer = Turns()
+    for _ in range(70):
+        await asking(connector, balancer=balancer)
+    assert len(service.unreachable) <= 64
+
+
+class Turns:
+    """A balancer that takes one after the other, whatever is excluded."""
+
+    def __init__(self):
+        self._turn = 0
+
+    def select(self, instances, exchange):
+        self._turn += 1
+        return instances[self._turn % len(instances)]
+
+
+async def test_no_other_is_asked_when_the_time_of_the_route_is_over(asking, clock):
+    """Ten seconds for each of three add up."""
+    assert (await asking(BlackHoles(clock, 1), timeout_s=5.0))[0] == [1]
+    assert (await asking(BlackHoles(clock, 1, 2), timeout_s=15.0))[0] == [2, 1]
+
+
 # in_flight goes down again, whatever happens.
 
 

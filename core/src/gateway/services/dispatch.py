@@ -52,18 +52,22 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
         clock: Monotonic seconds; tests pass a manual one.
     """
     select = balancer.select
+    unreachable = service.unreachable
     open_by_scheme = {scheme: _opener(connector) for scheme, connector in connectors.items()}
     report = observers.attempt_finished if observers.wants_attempts else None
     is_wanted = observers.asked_about_attempts()
 
-    async def dispatch(exchange: Exchange) -> Response:
+    async def dispatch(exchange: Exchange) -> Response:  # noqa: C901 - as above
         while True:  # until an instance was reached; not by recursion, which would make a cycle of every route
             instances = service.available
             if not instances:
                 raise _nothing_available(service)
             if type(exchange.request.body) is not bytes:
                 _check_unread(exchange.request.body)
-            instance = select(instances, exchange)
+            if unreachable:
+                instance = unreachable.select(balancer, instances, exchange, clock())
+            else:
+                instance = select(instances, exchange)
             connect = open_by_scheme.get(instance.endpoint.scheme)
             if connect is None:
                 raise _unreachable(service, instance)
@@ -79,11 +83,16 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                 exchange.service_s = duration_s = clock() - started_s
                 if report is not None and (is_wanted is None or is_wanted(exchange)):
                     report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
-                if not _may_ask_another(error, exchange, len(instances)):
+                if not _is_unsent(error):
+                    raise
+                unreachable.note(instance, exchange, duration_s, clock())
+                if not _may_ask_another(exchange, len(instances)):
                     raise
                 exchange.excluded = (*exchange.excluded, instance)
                 continue
             exchange.service_s = duration_s = clock() - started_s
+            if unreachable:
+                unreachable.pop(instance, None)
             instance.last_latency_s = duration_s
             instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
             if stream is None:
@@ -103,10 +112,17 @@ def _check_unread(body: bytes | Body) -> None:
         raise RuntimeError("the request body was already consumed; assign what was read to exchange.request.body")
 
 
-def _may_ask_another(error: BaseException, exchange: Exchange, instances: int) -> bool:
-    """Tell whether the request can go to another instance: this one saw nothing of it, and others remain."""
-    tried = len(exchange.excluded) + 1
-    return isinstance(error, GatewayError) and error.is_unsent and tried < min(instances, MAX_INSTANCES_ASKED)
+def _is_unsent(error: BaseException) -> bool:
+    """Tell whether the instance saw nothing of the request."""
+    return isinstance(error, GatewayError) and error.is_unsent
+
+
+def _may_ask_another(exchange: Exchange, instances: int) -> bool:
+    """Tell whether the request can go to another instance: others remain, and it has not waited too long already."""
+    timeout_s = exchange.route.timeout_s
+    if timeout_s is not None and exchange.connect_s + exchange.queue_s >= timeout_s:
+        return False
+    return len(exchange.excluded) + 1 < min(instances, MAX_INSTANCES_ASKED)
 
 
 def _opener(connector: Connector) -> Open:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.interfaces import Instance
 from gateway.services.change import Change, packed, unpacked
 from gateway.services.slices import done_at_once, in_steps
+from gateway.services.unreachable import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ class Service:
         name: Its name.
         instances: All known instances.
         available: The healthy ones that take traffic; a new tuple whenever something changed, never changed in place.
+        unreachable: Those that this process could not reach a moment ago.
     """
 
     __slots__ = (
@@ -46,12 +48,14 @@ class Service:
         "available",
         "instances",
         "name",
+        "unreachable",
     )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.instances: tuple[Instance, ...] = ()
         self.available: tuple[Instance, ...] = ()
+        self.unreachable = Unreachable()
         # What the last refresh changed.
         self._altered: tuple[Endpoint, ...] = ()
         self._gone: tuple[Identity, ...] = ()
@@ -115,9 +119,10 @@ class Service:
             elif instance.endpoint is not endpoint and instance.endpoint != endpoint:
                 altered.append((instance, endpoint))
             known[identity] = instance
+        gone = self._by_identity.keys() - known.keys()
+        yield
         # From here on without a pause.
         self._published = published
-        gone = self._by_identity.keys() - known.keys()
         if not gone and not altered:
             return False
         if self._marks:

@@ -46,5 +46,9 @@ def gateway_register_balancers() -> Sequence[BalancerRegistration]:
 
 def build_sticky_session(config: SessionAffinityConfig, context: BuildContext) -> Balancer:
     from gateway_affinity.sticky_session import NamedSession, StickyCookie
+    from gateway_affinity.tagged import TaggedServices
 
-    return StickyCookie(config, context) if config.source == "cookie" else NamedSession(config)
+    if config.source != "cookie":
+        return NamedSession(config)
+    # Kept across routes and reloads: the tags of a service's instances serve them all.
+    return StickyCookie(config, context, context.keep("tagged", TaggedServices))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from gateway.credentials import cookie_values, query_values
 from gateway.hash_ring import HashRing
+from gateway_affinity.tagged import TaggedServices
 from gateway_affinity.token import Tokens
 
 if TYPE_CHECKING:
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
 
     from gateway import BuildContext, Exchange, Handler, Instance, Request, Response, Route
     from gateway_affinity.config import SessionAffinityConfig
+    from gateway_affinity.tagged import Tagged
 
 __all__ = ["NamedSession", "StickyCookie"]
 
 SECRET_BYTES = 32
 MOST_DRAWS = 8
 """How often lots are drawn for one that is not excluded, before all of them are looked at."""
-MOST_TAGGED = 512
-"""How many instances that come together get their tags in one selection: a millisecond or two."""
 MAX_SESSION_LENGTH = 1024
 """Of a longer name only so much counts; it is hashed on every request."""
 
@@ -74,6 +74,7 @@ class StickyCookie:
     Args:
         config: What the cookie is like.
         context: Of the balancer.
+        services: What it shares with the balancers of other routes; ``None`` shares nothing.
         clock_utc: Unix time; tests pass a manual one.
         chance: Numbers in [0, 1).
     """
@@ -82,14 +83,16 @@ class StickyCookie:
         self,
         config: SessionAffinityConfig,
         context: BuildContext,
+        services: TaggedServices | None = None,
         *,
         clock_utc: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._context = context
         self._ttl_s = config.ttl
-        self._secret = config.secret.get_secret_value().encode() if config.secret is not None else None
+        self._secret = config.secret.get_secret_value().encode() if config.secret is not None else b""
         self._tokens: Tokens | None = None
+        self._services = services if services is not None else TaggedServices()
         self._clock_utc = clock_utc
         self._chance = chance
         self._name = config.cookie_name
@@ -99,23 +102,23 @@ class StickyCookie:
         self._needs_tls = config.same_site == "none"
         self._instances: Sequence[Instance] = ()
         self._free: _Free
-        self._by_tag: dict[bytes, Instance] = {}
-        self._tags: dict[Instance, bytes] = {}
-        self._untagged: list[Instance] = []
+        self._service = ""
+        self._tagged: Tagged | None = None
 
     async def __aenter__(self) -> Self:
         """Take the secret that all workers share, unless the configuration has one."""
-        secret = self._secret
-        if secret is None:
+        if not self._secret:
             memory = await self._context.shared_memory("secret", SECRET_BYTES)
             try:
                 with memory.lock():
-                    secret = memory.buffer[:SECRET_BYTES]
-                    if not any(secret):
-                        secret = memory.buffer[:SECRET_BYTES] = secrets.token_bytes(SECRET_BYTES)
+                    self._secret = memory.buffer[:SECRET_BYTES]
+                    if not any(self._secret):
+                        self._secret = memory.buffer[:SECRET_BYTES] = secrets.token_bytes(SECRET_BYTES)
             finally:
                 memory.close()
-        self._tokens = Tokens(secret)
+        self._tokens = Tokens(self._secret)
+        # Held from now on: the balancer that it takes over from may be gone before the first request.
+        self._tagged = self._services.latest(self._secret, self._service)
         return self
 
     async def __aexit__(
@@ -127,23 +130,20 @@ class StickyCookie:
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the instance of the client's cookie, else another one."""
-        if instances is not self._instances:
-            self._adopt(instances)
-        if self._untagged:
-            self._tag(MOST_TAGGED)
+        tagged = self._tagged
+        if tagged is None or instances is not self._instances:
+            tagged = self._adopt(instances)
+        tagged.go_on()
         found = self._read(exchange.request)
         if found is not None:
-            instance = self._by_tag.get(found[0])
-            if instance is None and self._untagged:
-                # It may be one of these, and nobody is sent elsewhere to save time.
-                self._tag(len(self._untagged))
-                instance = self._by_tag.get(found[0])
+            instance = tagged.find(found[0])
             if instance is not None and instance not in exchange.excluded:
                 return instance
         return self._free.choose(exchange.excluded)
 
     def wrap(self, next: Handler, route: Route) -> Handler:  # noqa: A002 - the interface's name
         """Stand around each attempt, and tell the client where it belongs."""
+        self._service = route.service
 
         async def tell(exchange: Exchange) -> Response:
             response = await next(exchange)
@@ -154,23 +154,13 @@ class StickyCookie:
 
         return tell
 
-    def _adopt(self, instances: Sequence[Instance]) -> None:
+    def _adopt(self, instances: Sequence[Instance]) -> Tagged:
         assert self._tokens is not None, "it was not entered"  # noqa: S101 - the core enters before it serves
         self._instances = instances
         self._free = _Free(instances, self._chance)
         # An instance of weight 0 gets no new clients, and keeps those that it has: it runs dry.
-        known = self._tags
-        self._tags = {each: known[each] for each in instances if each in known}
-        self._by_tag = {tag: each for each, tag in self._tags.items()}
-        self._untagged = [each for each in instances if each not in known]
-
-    def _tag(self, count: int) -> None:
-        """Give so many of the instances that have none their tags."""
-        assert self._tokens is not None  # noqa: S101 - see _adopt
-        for instance in self._untagged[-count:]:
-            self._tags[instance] = tag = self._tokens.tag(instance)
-            self._by_tag[tag] = instance
-        del self._untagged[-count:]
+        self._tagged = self._services.tagged(instances, self._secret, self._tokens)
+        return self._tagged
 
     def _read(self, request: Request) -> tuple[bytes, float] | None:
         found = cookie_values(request, self._name)
@@ -183,14 +173,15 @@ class StickyCookie:
         found = self._read(request)
         return (
             found is not None
-            and self._by_tag.get(found[0]) is instance
+            and self._tagged is not None
+            and self._tagged.tag(instance) == found[0]
             and found[1] - self._clock_utc() > self._ttl_s / 2
         )
 
     def _made(self, instance: Instance, request: Request) -> str:
         assert self._tokens is not None  # noqa: S101 - see _adopt
-        tag = self._tags.get(instance) or self._tokens.tag(instance)
-        token = self._tokens.make(tag, self._clock_utc() + self._ttl_s)
+        assert self._tagged is not None  # noqa: S101 - it was asked for the instance
+        token = self._tokens.make(self._tagged.tag(instance), self._clock_utc() + self._ttl_s)
         is_secure = self._needs_tls or self._secure is True or (self._secure == "auto" and request.scheme == "https")
         return f"{self._name}={token}{self._flags}{'; Secure' if is_secure else ''}"
 

@@ -1,0 +1,65 @@
+"""Instances to which no connection comes about: others are asked first, for a while.
+
+One that refuses connections says so at once, and another is asked. One behind a firewall that drops packets, or on a
+host that is down, says nothing, and each request that goes there waits for as long as a connection may take.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.exchange import Exchange
+    from gateway.interfaces import Balancer, Instance
+
+__all__ = ["Unreachable"]
+
+LEFT_ALONE_S = 10.0
+"""How long nobody is sent there; nginx's fail_timeout."""
+SLOW_S = 1.0
+"""How long it must have taken to see that there is no connection; below, it costs less to find out again."""
+MOST = 64
+"""Of so many at most it is known: more are no exception any more, and each costs the choice among the others."""
+
+
+class Unreachable(dict["Instance", float]):
+    """Instances of a service that could not be reached, each with the monotonic time until which it is left alone.
+
+    After that time it is offered again, but to one exchange in ``LEFT_ALONE_S``: whoever is sent there may wait for
+    nothing. Once that one has come through it is like any other.
+    """
+
+    def note(self, instance: Instance, exchange: Exchange, duration_s: float, now_s: float) -> None:
+        """Leave an instance alone, if a request waited long for it to no avail.
+
+        Args:
+            instance: Where nothing arrived.
+            exchange: Its request. One that waited for its turn says nothing about the way to the instance.
+            duration_s: How long it took to see.
+            now_s: Monotonic time.
+        """
+        if duration_s < SLOW_S or exchange.queue_s:
+            return
+        if len(self) >= MOST and instance not in self:
+            del self[next(iter(self))]
+        self[instance] = now_s + LEFT_ALONE_S
+
+    def select(self, balancer: Balancer, instances: Sequence[Instance], exchange: Exchange, now_s: float) -> Instance:
+        """Return what ``balancer`` chooses among the others; any, if there are no others."""
+        before = exchange.excluded
+        exchange.excluded = (*before, *self._left_alone(now_s))
+        try:
+            instance = balancer.select(instances, exchange)
+        finally:
+            exchange.excluded = before
+        if instance in self:
+            self[instance] = now_s + LEFT_ALONE_S
+        return instance
+
+    def _left_alone(self, now_s: float) -> list[Instance]:
+        # Whom nobody chose for as long again is gone, or was chosen before it was noted and came through.
+        for instance in [each for each, until_s in self.items() if until_s + LEFT_ALONE_S <= now_s]:
+            del self[instance]
+        return [instance for instance, until_s in self.items() if now_s < until_s]
