@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from gateway import DiscoveryRegistration, Endpoint, ErrorType, GatewayError, HealthCheckerRegistration, Response
+from gateway import (
+    Config,
+    DiscoveryRegistration,
+    Endpoint,
+    ErrorType,
+    GatewayError,
+    HealthCheckerRegistration,
+    Response,
+)
 from gateway.errors import ConfigurationError, Problem
 from gateway.interfaces import AdminRequest
 from gateway.runtime import control as controlling
@@ -337,6 +345,22 @@ def providing(kit: Any, provider: Any, name: str = "live") -> None:
     kit.add(DiscoveryRegistration(name=name, build=lambda config, context: provider))
 
 
+class LiveConfig(Config):
+    number: int = 0
+
+
+def providing_each(kit: Any, name: str = "live") -> list[Provider]:
+    """Provide another one for each configuration; returns them as they are built."""
+    built: list[Provider] = []
+
+    def build(config: LiveConfig, context: Any) -> Provider:
+        built.append(Provider())
+        return built[-1]
+
+    kit.add(DiscoveryRegistration(name=name, build=build, config=LiveConfig))
+    return built
+
+
 async def test_slow_discovery_is_waited_for_and_not_for_long(control, options, kit, plane, monkeypatch, caplog):
     monkeypatch.setattr(watches, "FIRST_SNAPSHOT_TIMEOUT_S", 0.05)
     first, second = Provider(), Provider()
@@ -347,6 +371,45 @@ async def test_slow_discovery_is_waited_for_and_not_for_long(control, options, k
     assert caplog.text.count("has not found anything yet") == 2
     first.publish({"s": [Endpoint(address="192.0.2.9", port=9)]})
     assert [each.endpoint.port for each in plane.directory.instances("s")] == [1, 9]
+
+
+async def test_a_reload_while_a_registry_is_down_keeps_what_was_found(
+    control, options, kit, plane, monkeypatch, caplog
+):
+    """A provider with another configuration begins anew, and may reach nobody for a while."""
+    monkeypatch.setattr(watches, "FIRST_SNAPSHOT_TIMEOUT_S", 0.05)
+    built = providing_each(kit)
+    options.text = SIMPLE + "plugins: {live: {}}\n"
+    await control.start(options.load())
+    built[-1].publish({"s": [Endpoint(address="192.0.2.9", port=9)]})
+    caplog.clear()
+    for number in range(2):
+        options.text = SIMPLE + f"plugins: {{live: {{number: {number + 1}}}}}\n"
+        await control.reload()
+        assert ports(plane) == [1, 9]
+    assert caplog.text.count("has not found anything yet; what was found before stays") == 2
+    built[-1].publish({"s": [Endpoint(address="192.0.2.9", port=8)]})
+    assert ports(plane) == [1, 8]
+    options.text = SIMPLE
+    await control.reload()
+    assert ports(plane) == [1]
+
+
+async def test_a_registry_that_is_taken_away_while_it_is_down_leaves_nothing(control, options, kit, plane, monkeypatch):
+    monkeypatch.setattr(watches, "FIRST_SNAPSHOT_TIMEOUT_S", 0.05)
+    built = providing_each(kit)
+    options.text = SIMPLE + "plugins: {live: {}}\n"
+    await control.start(options.load())
+    built[-1].publish({"s": [Endpoint(address="192.0.2.9", port=9)]})
+    options.text = SIMPLE + "plugins: {live: {number: 1}}\n"
+    await control.reload()
+    options.text = SIMPLE
+    await control.reload()
+    assert ports(plane) == [1]
+
+
+def ports(plane: Any) -> list[int]:
+    return [each.endpoint.port for each in plane.directory.instances("s")]
 
 
 async def test_a_snapshot_is_a_copy(control, options, kit, plane, until):

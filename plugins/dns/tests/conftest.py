@@ -93,4 +93,9 @@ async def name_server():
 
 @pytest.fixture
 def context() -> Any:
-    return SimpleNamespace(metrics=Metrics(), logger=logging.getLogger("gateway.plugins.gateway-dns"))
+    kept: dict[str, Any] = {}
+    return SimpleNamespace(
+        metrics=Metrics(),
+        logger=logging.getLogger("gateway.plugins.gateway-dns"),
+        keep=lambda key, make: kept.setdefault(key, make()),
+    )

@@ -200,6 +200,20 @@ async def test_a_server_that_goes_away_leaves_the_last_known_instances(name_serv
     assert watching.published[-1] == {"orders": []}
 
 
+async def test_a_reload_while_no_server_answers_keeps_the_last_known_instances(name_server, watch):
+    services = [{"name": name, "host": f"{name}.test", "port": 80} for name in ("orders", "users")]
+    name_server.records = [f"{each['name']}.test. 30 IN A 10.0.0.1" for each in services]
+    await (await watch(config(name_server, *services))).until_paused(2)
+    name_server.behave = lambda query, wire: None if "orders" in str(query.question[0].name) else wire
+    again = await watch(config(name_server, *services, retryInterval=7))
+    await again.until_paused(2)
+    assert again.published == [{"orders": [("10.0.0.1", 80)], "users": [("10.0.0.1", 80)]}]
+    # Of what is looked up otherwise, nothing is known yet.
+    other = await watch(config(name_server, {**services[0], "port": 81}))
+    await other.until_paused(1)
+    assert other.published == [{}]
+
+
 async def test_one_service_that_fails_holds_up_no_other(name_server, watch):
     name_server.records = ["users.test. 30 IN A 10.0.0.2"]
     name_server.behave = lambda query, wire: None if "orders" in str(query.question[0].name) else wire

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 
 import pytest
 from plugins.docker.tests.fake_engine import container
 from plugins.docker.tests.test_docker_contract import hang_up
 
-from gateway.pluginhost.collect import build_manager, collect_offers
+from gateway import DiscoveryRegistration
 from gateway.testing import AdminRouteContract, RouteSourceContract
 
 ORDERS = {"gateway.route.path": "/orders/*"}
@@ -60,6 +60,48 @@ class TestDockerRoutes(EngineContract):
     offer = "docker"
 
 
+class TestComposeRoutes(EngineContract):
+    offer = "docker-compose"
+    labels = {"com.docker.compose.project": "shop", "com.docker.compose.service": "orders"}  # noqa: RUF012 - as above
+
+
+class TestComposeFileRoutes(RouteSourceContract):
+    """Rules of labels in a Compose file, whose services are reached by their names."""
+
+    plugin = "gateway_docker.plugin"
+    offer = "compose-file"
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path):
+        self.file = tmp_path / "docker-compose.yml"
+        self.write(orders="/orders/*", users="/users/*")
+
+    def write(self, **paths):
+        services = {name: {"ports": [80], "labels": {"gateway.route.path": path}} for name, path in paths.items()}
+        self.file.write_text(json.dumps({"services": services}))  # which is YAML, too
+
+    def provider_config(self):
+        return {"composeFiles": str(self.file), "useServiceNames": True, "refreshInterval": "1s"}
+
+    def paths(self):
+        return ["/orders/*", "/users/*"]
+
+    async def change(self):
+        self.write(orders="/orders/*", carts="/carts/*")
+        return True
+
+    async def spoil(self):
+        self.write(orders="/orders/*", users="/users/*", carts="{never closed")
+        return True
+
+    async def fail(self):
+        self.file.write_text("services: [")
+        return True
+
+    async def mend(self):
+        self.write(orders="/orders/*", users="/users/*")
+
+
 class TestStatus(AdminRouteContract):
     plugin = "gateway_docker.plugin"
 
@@ -69,6 +111,4 @@ class TestStatus(AdminRouteContract):
 
     async def prepare(self, bench):
         """Build the provider that it tells of."""
-        offers = collect_offers(build_manager(), self.plugin, importlib.import_module(self.plugin))
-        (docker,) = (offer for offer in offers if (offer.kind, offer.name) == ("discovery provider", "docker"))
-        await bench.build(docker, {"host": self.engine.host})
+        await bench.build(self.offered(DiscoveryRegistration, "docker"), {"host": self.engine.host})

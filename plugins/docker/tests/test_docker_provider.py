@@ -13,6 +13,7 @@ from plugins.docker.tests.fake_engine import answer, container
 from plugins.docker.tests.watched import eventually
 
 from gateway_docker import engine, provider
+from gateway_docker.events import EventLines
 from gateway_docker.problems import DiscoveryError
 
 if TYPE_CHECKING:
@@ -100,6 +101,28 @@ async def test_a_stream_that_is_silent_for_long_is_opened_anew_without_ado(
     await watched.until(lambda: fake_engine.count("/events") >= 3)
     assert watched.status["events"] == "streaming"
     assert "no events" not in caplog.text
+
+
+async def test_what_nobody_thought_of_does_not_end_the_reading_of_events(
+    fake_engine, watch_engine, monkeypatch, caplog
+):
+    """The thread was gone, and every change was found a refresh later, though it was said that events arrive."""
+    monkeypatch.setattr("gateway_docker.events.FIRST_DELAY_S", 0.05)
+    feed = EventLines.feed
+
+    def broken(lines, piece):
+        monkeypatch.setattr(EventLines, "feed", feed)
+        raise KeyError("odd")
+
+    monkeypatch.setattr(EventLines, "feed", broken)
+    watched = watch_engine(fake_engine, refreshInterval="1h")
+    await watched.until(lambda: fake_engine.streams == 1)
+    fake_engine.emit("start")
+    await watched.until(lambda: "no events (KeyError: 'odd')" in caplog.text)
+    await watched.until(lambda: fake_engine.count("/events") == 2)
+    fake_engine.containers = [container(1)]
+    fake_engine.emit("start")
+    await watched.until(lambda: watched.services == {"orders": ["10.0.0.1:8080"]})
 
 
 async def test_paused_and_unhealthy_containers_stay_known_and_get_nothing(fake_engine, watch_engine):

@@ -176,13 +176,39 @@ async def test_instances_come_and_go(check, upstream_factory, instances, until, 
     await until(lambda: not checker.report()["services"])
 
 
-async def test_a_reload_changes_nothing_of_what_is_known(check, instances, until, config, context, directory):
+async def test_a_reload_changes_nothing_of_what_is_known(check, instances, until):
     (one,) = instances(port=1)
     await check()
     await until(lambda: not one.is_healthy)
-    again = ActiveChecker(config({"active": {**QUICK, "interval": 50}}), context)
-    again._look(directory.heard_from("active"))
+    again = await check(active={**QUICK, "interval": 50})
+    await until(lambda: again._services)
     assert not one.is_healthy
+
+
+async def test_what_is_not_checked_any_more_after_a_reload_gets_traffic_again(
+    check, upstream, instances, until, directory
+):
+    """What the checker before had said stayed, and nobody was left to take it back."""
+    (one,) = instances(port=1)
+    (other,) = instances(service="others", port=1)
+    before = await check()
+    await until(lambda: not one.is_healthy and not other.is_healthy)
+    after = await check(services={"orders": {"active": False}})
+    await until(lambda: one.is_healthy)
+    assert not other.is_healthy
+    # It may be some time until the checker before is gone.
+    (late,) = before._services["orders"].checks.values()
+    await before._run(late, directory.heard_from("active"), asyncio.Semaphore())
+    assert one.is_healthy
+    assert after.report()["services"].keys() == {"others"}
+
+
+async def test_what_was_never_checked_and_never_will_be_gets_traffic(check, instances, until):
+    (one,) = instances(port=1)
+    await check(active={**QUICK, "initialState": "unhealthy", "unhealthyThreshold": 9})
+    await until(lambda: not one.is_healthy)
+    await check(services={"orders": {"active": False}})
+    await until(lambda: one.is_healthy)
 
 
 async def test_what_the_gateway_needs_is_checked_too(check, upstream, until):

@@ -1,8 +1,9 @@
-"""What every health checker promises, kept by the active one; and every observer, kept by the passive one."""
+"""What health checkers, observers and policies promise, kept by those of this plugin."""
 
 from __future__ import annotations
 
-from gateway.testing import HealthCheckerContract, ObserverContract
+from gateway import HealthCheckerRegistration, Route
+from gateway.testing import ComponentContract, HealthCheckerContract, ObserverContract, PolicyContract
 
 QUICK = {"interval": "100ms", "timeout": "200ms", "jitter": 0, "healthyThreshold": 1, "unhealthyThreshold": 1}
 
@@ -31,3 +32,26 @@ class TestOutliers(ObserverContract):
 
     def config(self):
         return {"passive": {}}
+
+
+class TestSummedOutliers(ComponentContract):
+    """It asks nobody, and so never finds out by itself what works: of a checker it promises what every offer does."""
+
+    plugin = "gateway_healthcheck.plugin"
+    kind = HealthCheckerRegistration
+    offer = "health-passive"
+
+    def config(self):
+        return {"passive": {}}
+
+
+class TestEndpoints(PolicyContract):
+    """Requests for anything else, on a route that could be asked for them."""
+
+    plugin = "gateway_healthcheck.plugin"
+
+    def config(self):
+        return {"healthPath": "/healthz"}
+
+    def off(self):
+        return self.config(), Route(id="route", path="/orders/*", service="service")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-
-from gateway.pluginhost.collect import build_manager, collect_offers
+from gateway import HealthCheckerRegistration
 from gateway.testing import AdminRouteContract
 
 
@@ -16,9 +14,7 @@ class HealthContract(AdminRouteContract):
 
     async def prepare(self, bench):
         """Build the checker that they tell of."""
-        offers = collect_offers(build_manager(), self.plugin, importlib.import_module(self.plugin))
-        (checker,) = (offer for offer in offers if (offer.kind, offer.name) == ("health checker", "health"))
-        await bench.build(checker, self.config())
+        await bench.build(self.offered(HealthCheckerRegistration, "health"), self.config())
 
 
 class TestSummary(HealthContract):

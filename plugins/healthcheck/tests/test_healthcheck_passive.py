@@ -100,6 +100,50 @@ def test_each_ejection_lasts_longer_up_to_a_limit(detector, instances, clock):
         assert one.is_healthy
 
 
+@pytest.mark.anyio
+async def test_an_ejection_outlives_a_reload_and_ends_in_time(detector, instances, clock, context):
+    """The detector of the former configuration stood up for it alone, and left the instance out for ever."""
+    one, _ = instances(2)
+    before = detector()
+    finish(before, one, 500, 5)
+    async with detector(passive={"ejectionTime": 10}) as after:
+        after.tick()
+        await before.__aexit__(None, None, None)
+        clock.advance(29)
+        after.tick()
+        assert not one.is_healthy
+        clock.advance(1)
+        after.tick()
+        assert one.is_healthy
+        assert counted(context, "gateway_health_ejected_instances") == {("orders",): 0.0}
+        finish(after, one, 500, 5)
+        (mark,) = context.directory.marks(one).values()
+        assert mark.reason == "ejected: 5 errors in a row; for 20 s"  # the second time, by the new configuration
+
+
+@pytest.mark.anyio
+async def test_an_ejection_ends_when_a_service_is_not_watched_any_more(detector, instances):
+    one, _ = instances(2)
+    before, after = detector(), detector(services={"orders": {"passive": False}})
+    finish(before, one, 500, 5)
+    await before.__aexit__(None, None, None)
+    after.tick()
+    assert one.is_healthy
+
+
+@pytest.mark.anyio
+async def test_an_ejection_ends_when_nobody_watches_any_more(detector, instances, context):
+    one, _ = instances(2)
+    before, nobody = detector(), NobodyWatches(context)
+    finish(before, one, 500, 5)
+    nobody.tick()
+    assert not one.is_healthy
+    await before.__aexit__(None, None, None)
+    nobody.tick()
+    assert one.is_healthy
+    assert counted(context, "gateway_health_ejected_instances") == {("orders",): 0.0}
+
+
 def test_a_clock_that_jumps_does_no_lasting_harm(detector, instances, clock):
     detector = detector(passive={"ejectionTime": 10})
     one, _ = instances(2)
@@ -285,5 +329,5 @@ def test_outliers_are_a_minority_below_the_mean(rates):
     assert all(rates[each] < sum(rates.values()) / len(rates) for each in found)
 
 
-def test_where_nobody_watches_no_records_of_attempts_are_made():
-    assert not hasattr(NobodyWatches(), "attempt_finished"), "whoever has it is told of each attempt"
+def test_where_nobody_watches_no_records_of_attempts_are_made(context):
+    assert not hasattr(NobodyWatches(context), "attempt_finished"), "whoever has it is told of each attempt"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import socket
 import ssl
 import sys
 import time
@@ -33,7 +35,9 @@ def check_tls(**connectors: Any) -> CheckTls:
     return CheckTls(context)
 
 
-async def ask(port: int, commands: Any = None, *, scheme: str = "http", connectors: Any = None, **config: Any) -> None:
+async def ask(
+    port: int, commands: Any = None, /, *, scheme: str = "http", connectors: Any = None, **config: Any
+) -> None:
     probe = build_probe(ActiveConfig.model_validate(config), commands or {}, check_tls(**(connectors or {})))
     async with asyncio.timeout(5):
         await probe(Place(scheme, "127.0.0.1", port, "orders"))
@@ -76,6 +80,60 @@ async def test_of_a_body_without_end_only_the_beginning_is_read(upstream):
     await ask(upstream.port, expectedBody="^xxx", maxBody=1000)
     with pytest.raises(Failed, match="does not match"):
         await ask(upstream.port, expectedBody="y", maxBody="100KB")
+
+
+@pytest.mark.parametrize("scheme", ["h2c", "grpc"])
+async def test_an_instance_that_is_asked_on_another_port_may_speak_http_1(upstream, scheme):
+    """As the port for health of a server that speaks HTTP/2 otherwise."""
+    await ask(upstream.port, scheme=scheme, port=upstream.port)
+    await ask(upstream.port, scheme=scheme, http2=False)
+    assert [request["connection"] for request in upstream.requests] == ["close", "close"]
+    with pytest.raises(Failed):
+        await ask(upstream.port, scheme=scheme)
+
+
+@pytest.fixture(params=["h2c", "h2"])
+async def nghttpd(request: Any, tmp_path: Path) -> Any:
+    """A server that speaks nothing but HTTP/2: its port, the scheme, and what believes it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "health").write_text("UP")
+    certificate: tuple[str, ...] = ("--no-tls", str(port))
+    if request.param == "h2":
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        issued = authority.issue_cert("127.0.0.1")
+        issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+        issued.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+        certificate = (str(port), str(tmp_path / "key.pem"), str(tmp_path / "cert.pem"))
+    process = await asyncio.create_subprocess_exec(
+        *("nghttpd", "-a", "127.0.0.1", "-d", str(tmp_path)), *certificate, stdout=asyncio.subprocess.DEVNULL
+    )
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                break
+    yield port, request.param, {"tls": {"rootCAFile": str(tmp_path / "ca.pem")}} if request.param == "h2" else {}
+    process.terminate()
+    await process.wait()
+
+
+@pytest.mark.skipif(shutil.which("nghttpd") is None, reason="nghttpd is not installed")
+async def test_an_instance_that_speaks_http_2_is_asked_in_it(nghttpd):
+    port, scheme, block = nghttpd
+    await ask(port, scheme=scheme, expectedBody="^UP$", **block)
+    with pytest.raises(Failed, match="status 404"):
+        await ask(port, scheme=scheme, path="/missing", **block)
+    otherwise = {"h2": "https", "h2c": "http"}[scheme]
+    await ask(port, scheme=otherwise, http2=True, headers={"X-Probe": "yes"}, **block)
+    with pytest.raises(Failed):
+        await ask(port, scheme=otherwise, **block)
 
 
 @pytest.mark.parametrize("sent", [b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 2", b"", b"HTTP/1.1 200 OK\r\nx: y\0\r\n\r\n"])

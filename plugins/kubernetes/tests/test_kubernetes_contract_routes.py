@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 from plugins.kubernetes.tests.objects_for_tests import endpoint_slice, route, service
 from plugins.kubernetes.tests.test_kubernetes_contract import hang_up
 
-from gateway.pluginhost.collect import build_manager, collect_offers
+from gateway import DiscoveryRegistration
 from gateway.testing import AdminRouteContract, RouteSourceContract
 
 OLD, YOUNG = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
@@ -59,6 +57,4 @@ class TestStatus(AdminRouteContract):
 
     async def prepare(self, bench):
         """Build the provider that it tells of."""
-        offers = collect_offers(build_manager(), self.plugin, importlib.import_module(self.plugin))
-        (provider,) = (offer for offer in offers if offer.kind == "discovery provider")
-        await bench.build(provider, {"kubeconfig": self.kubeconfig})
+        await bench.build(self.offered(DiscoveryRegistration), {"kubeconfig": self.kubeconfig})

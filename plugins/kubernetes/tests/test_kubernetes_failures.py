@@ -180,6 +180,18 @@ async def test_a_namespace_that_is_forbidden_does_not_keep_others_from_being_fol
     assert {each.namespace for each in api.asked} == {"shop", "billing"}
 
 
+async def test_services_whose_instances_cannot_be_listed_are_not_said_to_have_none(api, follow):
+    """After a reload, that would take away what was found before."""
+    api.forbidden = {"endpointslices"}
+    api.apply(service(), endpoint_slice("10.0.0.1"))
+    following = await follow()
+    await following.until(lambda: following.status["state"] == "degraded")
+    await following.until(following.provider.is_named.is_set)
+    assert following.snapshots == []
+    api.forbidden = set()
+    await following.until_services(KNOWN)
+
+
 async def test_rights_that_are_taken_away_leave_what_is_known(api, following):
     api.forbidden = {"endpointslices"}
     api.cut()

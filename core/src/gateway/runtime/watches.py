@@ -58,7 +58,9 @@ class Watches:
         except TimeoutError:
             for each in fresh:
                 if not each.has_published.is_set():
-                    logger.warning("%s has not found anything yet; its services have no instances", each.component.name)
+                    follows = any(other.is_live and other.has_same_name(each) for other in self._watches.values())
+                    kept = "what was found before stays" if follows else "its services have no instances"
+                    logger.warning("%s has not found anything yet; %s", each.component.name, kept)
             for source in sources:
                 if not source.has_published.is_set():
                     logger.warning("route source %r has not said anything yet", source.name)
@@ -74,14 +76,19 @@ class Watches:
         return [self._source_watches[pair] for pair in _source_pairs(components)]
 
     async def end(self, component: Component) -> None:
-        """Stop watching for a component that nobody else uses, and withdraw what it published."""
+        """Stop watching for a component that nobody else uses, and withdraw what it published.
+
+        Of a discovery provider that goes on with another configuration, but has not reached anybody yet, what was found
+        stays until it has: a reload while a registry is down takes no instances away.
+        """
         for pair, source in list(self._source_watches.items()):
             if component in pair:
                 del self._source_watches[pair]
                 await source.end()
         watch = self._watches.pop(component, None)
         if watch is not None:
-            await watch.end()
+            heirs = (each for each in self._watches.values() if each.is_live and each.has_same_name(watch))
+            await watch.end(next(heirs, None))
 
     def forget(self) -> None:
         """Forget what watches for instances, but not what it found: nobody is left to be told that it is gone."""
@@ -130,6 +137,7 @@ class _Watch:
     Attributes:
         component: As given.
         has_published: Set with the first snapshot.
+        is_live: Whether what it publishes counts.
     """
 
     def __init__(self, key: str, component: Component, directory: ServiceDirectory) -> None:
@@ -138,7 +146,9 @@ class _Watch:
         self._key = key
         self._directory = directory
         self._snapshot: Mapping[str, Sequence[Endpoint]] = {}
-        self._is_live = False
+        # Of earlier configurations, until it publishes itself.
+        self._inherited: list[str] = []
+        self.is_live = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self, supervisor: Supervisor) -> None:
@@ -147,19 +157,36 @@ class _Watch:
 
     def go_live(self, supervisor: Supervisor) -> None:
         """Let what was published so far, and whatever follows, into the directory."""
-        if not self._is_live:
-            self._is_live = True
+        if not self.is_live:
+            self.is_live = True
             self._directory.publish(self._key, self._snapshot)
         if self._task is None:
             self.start(supervisor)
 
-    async def end(self) -> None:
-        """Stop watching, and forget what was published."""
+    def has_same_name(self, other: _Watch) -> bool:
+        """Tell whether it does the same as another one, with another configuration."""
+        return self.component is not other.component and self.component.name == other.component.name
+
+    async def end(self, heir: _Watch | None) -> None:
+        """Stop watching, and forget what was published.
+
+        Args:
+            heir: What goes on in its place; ``None`` if nothing does.
+        """
         if self._task is not None:
             await end_tasks([self._task])
-        if self._is_live:
-            self._is_live = False
-            self._directory.withdraw(self._key)
+        if not self.is_live:
+            return
+        self.is_live = False
+        left = [*self._inherited, self._key]
+        if heir is not None and not heir.has_published.is_set():
+            heir._inherited += left  # noqa: SLF001 - it is one of its own kind
+        else:
+            self._withdraw(left)
+
+    def _withdraw(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._directory.withdraw(key)
 
     async def _work(self) -> None:
         if self.component.configured.registration.kind == "health checker":
@@ -173,8 +200,10 @@ class _Watch:
         # A copy: the provider may go on to change what it has.
         self._snapshot = {name: _checked(name, endpoints) for name, endpoints in snapshot.items()}
         self.has_published.set()
-        if self._is_live:
+        if self.is_live:
             self._directory.publish(self._key, self._snapshot)
+            inherited, self._inherited = self._inherited, []
+            self._withdraw(inherited)
 
 
 def _source_pairs(components: Sequence[Component]) -> list[tuple[Component, Component | None]]:

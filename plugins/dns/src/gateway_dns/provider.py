@@ -20,7 +20,7 @@ __all__ = ["DnsProvider"]
 class DnsProvider:
     """Implements ``gateway.interfaces.DiscoveryProvider``: each name is asked for again when its time is over.
 
-    A look-up that fails leaves what is known; "there is no such name" does not.
+    A look-up that fails leaves what is known, over a reload too; "there is no such name" does not.
 
     Args:
         config: What to look up.
@@ -40,6 +40,7 @@ class DnsProvider:
         self._logger = context.logger
         self._sleep = sleep
         self._known: dict[str, list[Endpoint]] = {}
+        self._kept: dict[DnsServiceConfig, list[Endpoint]] = context.keep("found", dict)
         self._failing: set[str] = set()
         self._failures = context.metrics.counter(
             "gateway_dns_lookup_failures_total", "Look-ups of instances that failed.", ("service",)
@@ -48,6 +49,9 @@ class DnsProvider:
     async def watch(self, publish: Publish) -> None:
         """Publish what is found, again whenever that changes."""
         services = self._config.services
+        for gone in self._kept.keys() - set(services):
+            del self._kept[gone]
+        self._known = {service.name: self._kept[service] for service in services if service in self._kept}
         async with asyncio.TaskGroup() as running:
             # All of them at once first, so that the first snapshot is whole.
             pauses_s = await asyncio.gather(*(self._look_up(service) for service in services))
@@ -79,7 +83,7 @@ class DnsProvider:
         if service.name in self._failing:
             self._failing.remove(service.name)
             self._logger.info("service %s can be looked up again", service.name)
-        self._known[service.name] = found
+        self._known[service.name] = self._kept[service] = found
         return ttl_s
 
 

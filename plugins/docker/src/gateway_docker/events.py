@@ -78,6 +78,8 @@ class EventWatch:
                 if isinstance(error, EngineRefusal):
                     # It will not change its mind soon.
                     self._delay_s = LONGEST_DELAY_S
+            except Exception as error:  # noqa: BLE001 - whatever the SDK raises; this thread is the only one that listens
+                self.trouble = f"{type(error).__name__}: {error}"
             self.is_open = False
             # Whoever looks now finds out whether the engine is gone, or only the stream.
             self._tell()

@@ -56,6 +56,19 @@ class _InstanceCheck(_Check):
         self.works_since_s: float | None = None
 
 
+class _Found:
+    """What was found out, over reloads.
+
+    Attributes:
+        is_healthy: Of instances that were checked, what was said last.
+        speaker: The checker of the newest configuration. One that is about to go says nothing any more.
+    """
+
+    def __init__(self) -> None:
+        self.is_healthy: WeakKeyDictionary[Instance, bool] = WeakKeyDictionary()
+        self.speaker: ActiveChecker | None = None
+
+
 class _CheckedService:
     """A service whose instances are checked."""
 
@@ -101,7 +114,7 @@ class ActiveChecker:
         self._chance = chance
         self._logger = context.logger
         self._tls = CheckTls(context)
-        self._known: WeakKeyDictionary[Instance, bool] = context.keep("states", WeakKeyDictionary)
+        self._found = context.keep("found", _Found)
         self._services: dict[str, _CheckedService] = {}
         self._unchecked: set[str] = set()
         self._due: list[tuple[float, int, _Check]] = []
@@ -133,6 +146,8 @@ class ActiveChecker:
 
     async def monitor(self, directory: Directory) -> None:
         """Check until cancelled."""
+        self._found.speaker = self
+        self._forget_unchecked(directory)
         self._due.clear()
         for check in (*self._dependencies, *self._all_checks()):
             self._put(check, self._chance() * FIRST_CHECK_S)
@@ -170,6 +185,14 @@ class ActiveChecker:
         for name in self._services.keys() - set(names):
             self._adopt(self._services.pop(name), (), directory)
 
+    def _forget_unchecked(self, directory: Directory) -> None:
+        """Take back what an earlier configuration found out about services that this one does not check."""
+        unchecked = [name for name in directory.services() if self._service(name) is None]
+        for instance in (each for name in unchecked for each in directory.instances(name)):
+            self._found.is_healthy.pop(instance, None)
+            if not instance.is_healthy or instance.share_percent < 100:
+                directory.mark(instance, is_healthy=True, reason="not checked any more")
+
     def _adopt(self, service: _CheckedService, instances: Sequence[Instance], directory: Directory) -> None:
         service.instances = instances
         gone = service.checks.keys() - set(instances)
@@ -182,7 +205,7 @@ class ActiveChecker:
             if instance not in service.checks:
                 check = service.checks[instance] = _InstanceCheck(instance, service.config, service.probe)
                 # As an earlier configuration found out, if there was one: a reload changes nothing.
-                check.verdict.is_healthy = self._known.get(instance, check.verdict.is_healthy)
+                check.verdict.is_healthy = self._found.is_healthy.get(instance, check.verdict.is_healthy)
                 self._put(check, self._chance() * FIRST_CHECK_S)
         self._tell(service, directory)
 
@@ -241,7 +264,7 @@ class ActiveChecker:
             error = f"{type(failure).__name__}: {failure}"[:MAX_ERROR_LENGTH]
         finally:
             slots.release()
-        if not check.is_over:
+        if not check.is_over and not self._is_followed:
             self._take(check, error, self._clock() - started_s, directory)
 
     def _take(self, check: _Check, error: str | None, duration_s: float, directory: Directory) -> None:
@@ -259,7 +282,7 @@ class ActiveChecker:
                 "%s, which the gateway needs, %s", check.label, "works again" if error is None else f"fails: {error}"
             )
             return
-        self._known[check.instance] = check.verdict.is_healthy
+        self._found.is_healthy[check.instance] = check.verdict.is_healthy
         checked = self._services[service]
         if error is None and not was_new and checked.slow_start.window:
             check.works_since_s = self._clock()
@@ -281,6 +304,11 @@ class ActiveChecker:
 
     # Telling.
 
+    @property
+    def _is_followed(self) -> bool:
+        """Whether the checker of a newer configuration has begun."""
+        return self._found.speaker not in (None, self)
+
     def _tell(self, service: _CheckedService, directory: Directory) -> None:
         """Say what was found; what was said already costs next to nothing."""
         is_panicking = service.was_panicking = service.is_panicking
@@ -291,6 +319,8 @@ class ActiveChecker:
         self, check: _InstanceCheck, service: _CheckedService, directory: Directory, *, is_panicking: bool
     ) -> None:
         verdict = check.verdict
+        if self._is_followed:
+            return
         if is_panicking:
             directory.mark(check.instance, is_healthy=True, reason="too few instances work to leave any out")
         elif not verdict.is_healthy:

@@ -125,6 +125,11 @@ class ActiveConfig(Config):
     headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(
         default_factory=dict, description="`http`, `grpc`: more header fields."
     )
+    http2: bool | None = Field(
+        default=None,
+        description="`http`: whether it is HTTP/2 that is spoken; without it, to instances with scheme `h2`, `h2c`, "
+        "`grpc` or `grpcs` that are asked on their own port.",
+    )
     expected_statuses: Statuses = Field(
         default=((200, 399),), description="`http`: statuses that mean it works: 200, `200-299`, or a list."
     )
@@ -154,7 +159,7 @@ class ActiveConfig(Config):
 
 
 _TYPES_OF: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("method", "path", "expected_statuses", "expected_body", "max_body"), ("http",)),
+    **dict.fromkeys(("method", "path", "http2", "expected_statuses", "expected_body", "max_body"), ("http",)),
     **dict.fromkeys(("host", "headers", "tls"), ("http", "grpc")),
     "grpc_service": ("grpc",),
     "command": ("exec",),

@@ -20,10 +20,13 @@ __all__ = ["GrpcProbe", "HttpProbe"]
 
 MAX_GRPC_ANSWER_BYTES = 64
 """An answer has two bytes; a server may add fields that we do not know."""
+_HTTP2_SCHEMES = frozenset({"h2", "h2c", "grpc", "grpcs"})
 
 
 class HttpProbe:
     """Sends a request over a connection of its own: whether new ones are accepted is part of the question.
+
+    It speaks what the instance speaks: HTTP/2 with prior knowledge, or over TLS what is agreed on.
 
     Redirects are not followed. What cannot be read as HTTP, or has a head of more than 100 KiB (h11's limit), fails;
     of a body only what is needed is read.
@@ -38,6 +41,9 @@ class HttpProbe:
         self._target = config.path.encode()
         self._host = config.host
         self._headers = [(name.encode(), value.encode()) for name, value in config.headers.items()]
+        self._http2 = config.http2
+        # Another port may well speak something else.
+        self._has_own_port = config.port is not None
         self._statuses = config.expected_statuses
         self._pattern = re.compile(config.expected_body.encode()) if config.expected_body is not None else None
         self._max_body_bytes = config.max_body
@@ -45,16 +51,21 @@ class HttpProbe:
 
     async def __call__(self, place: Place) -> None:
         """Return if the answer is one of those expected."""
+        is_http2 = self._is_http2(place)
         headers = [
             (b"Host", (self._host or place.authority).encode()),
             (b"User-Agent", b"gateway-healthcheck"),
-            (b"Connection", b"close"),
+            # Which HTTP/2 does not know (RFC 9113 section 8.2.2).
+            *([] if is_http2 else [(b"Connection", b"close")]),
             *self._headers,
         ]
-        tls, name = await self._tls.towards(place)
+        tls, name = await self._tls.towards(place, is_http2=is_http2)
+        may_be_http1 = tls is not None or not is_http2
         try:
             async with (
-                httpcore.AsyncConnectionPool(ssl_context=tls, max_connections=1) as pool,
+                httpcore.AsyncConnectionPool(
+                    ssl_context=tls, http1=may_be_http1, http2=is_http2, max_connections=1
+                ) as pool,
                 pool.stream(
                     self._method, _url(place, tls, self._target), headers=headers, extensions=_names(name)
                 ) as response,
@@ -67,6 +78,11 @@ class HttpProbe:
                         raise Failed("the body does not match expectedBody")
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
             raise Failed(f"{type(error).__name__}: {error}".rstrip(": ")) from error
+
+    def _is_http2(self, place: Place) -> bool:
+        if self._http2 is not None:
+            return self._http2
+        return place.scheme in _HTTP2_SCHEMES and not self._has_own_port
 
 
 class GrpcProbe:
@@ -96,7 +112,7 @@ class GrpcProbe:
             (b"user-agent", b"gateway-healthcheck"),
             *self._headers,
         ]
-        tls, name = await self._tls.towards(place)
+        tls, name = await self._tls.towards(place, is_http2=True)
         try:
             async with (
                 httpcore.AsyncConnectionPool(ssl_context=tls, http1=False, http2=True, max_connections=1) as pool,
@@ -136,11 +152,16 @@ class _Tls:
         self._tls = tls
         self._is_grpc = is_grpc
 
-    async def towards(self, place: Place) -> tuple[ssl.SSLContext | None, str | None]:
-        """Return the context, ``None`` without TLS, and the name to verify, ``None`` for that of the address."""
+    async def towards(self, place: Place, *, is_http2: bool) -> tuple[ssl.SSLContext | None, str | None]:
+        """Return the context, ``None`` without TLS, and the name to verify, ``None`` for that of the address.
+
+        Args:
+            place: What is checked.
+            is_http2: Whether it is asked by HTTP/2.
+        """
         if not self._tls.is_spoken(place, is_grpc=self._is_grpc):
             return None, None
-        tls = self._tls.of(self._own, place, is_grpc=self._is_grpc)
+        tls = self._tls.of(self._own, place, is_http2=is_http2)
         return await tls.context.ready(), self._name or tls.server_name
 
 

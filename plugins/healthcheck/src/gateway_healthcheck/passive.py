@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from gateway import ErrorType, GatewayError
 from gateway_healthcheck.config import share_percent
@@ -17,9 +17,11 @@ from gateway_healthcheck.outliers import low_success_rates, slow_ones
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from gateway import BuildContext, Exchange, Instance
     from gateway.interfaces import AttemptRecord, Directory
+    from gateway.metrics import Family, Series
     from gateway_healthcheck.config import HealthConfig, PassiveConfig
 
 __all__ = ["TICK_S", "Attempts", "NobodyWatches", "OutlierDetector", "watches"]
@@ -79,10 +81,26 @@ class _Record:
         self.works_since_s: float | None = None
         self.earlier = self.reported = (0, 0, 0.0)
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something is said of the instance that has to be taken back."""
+        return self.ejected_until_s is not None or self.works_since_s is not None
+
     def since(self, earlier: tuple[int, int, float]) -> tuple[int, int, float]:
         """Return the requests, the failures and the sum of their durations since then."""
         requests, failures, latency_s = earlier
         return self.requests - requests, self.failures - failures, self.latency_s - latency_s
+
+
+def _left(context: BuildContext) -> dict[Instance, _Record]:
+    """Return what detectors that are gone have left to be taken back; at most one record for an instance."""
+    return context.keep("left", dict)
+
+
+def _ejected(context: BuildContext) -> Family[Series]:
+    return context.metrics.gauge(
+        "gateway_health_ejected_instances", "Instances that workers leave alone.", ("service",)
+    )
 
 
 def watches(config: HealthConfig) -> bool:
@@ -91,9 +109,19 @@ def watches(config: HealthConfig) -> bool:
 
 
 class NobodyWatches:
-    """The observer where no service is watched."""
+    """The observer where no service is watched: it ends what is left of ejections.
+
+    Args:
+        context: Of the observer.
+    """
 
     # Without attempt_finished, so that nobody makes records of attempts.
+
+    def __init__(self, context: BuildContext) -> None:
+        self._directory = context.directory
+        self._left = _left(context)
+        self._ejected = _ejected(context)
+        context.background.start("end of ejections", self._work)
 
     def exchange_finished(self, exchange: Exchange) -> None:
         """Take no note."""
@@ -101,6 +129,19 @@ class NobodyWatches:
     async def monitor(self, directory: Directory) -> None:
         """Do nothing, in the control plane."""
         await asyncio.Event().wait()
+
+    async def _work(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """Take back what a detector said that is gone."""
+        while self._left:
+            instance, record = self._left.popitem()
+            self._directory.mark(instance, is_healthy=True, reason="nobody watches any more")
+            if record.ejected_until_s is not None:
+                self._ejected.labels(instance.service).add(-1)
 
 
 class OutlierDetector:
@@ -121,6 +162,7 @@ class OutlierDetector:
         # By instance, not by its name: one that went and came back begins anew.
         self._records: dict[Instance, _Record] = {}
         self._interval_ends_s: dict[str, float] = {}
+        self._left = _left(context)
         self._ejections = context.metrics.counter(
             "gateway_health_ejections_total", "Instances that were left alone for a time, by why.", ("service", "cause")
         )
@@ -129,10 +171,18 @@ class OutlierDetector:
             "Instances that should have been ejected, but too many were out already.",
             ("service",),
         )
-        self._ejected = context.metrics.gauge(
-            "gateway_health_ejected_instances", "Instances that workers leave alone.", ("service",)
-        )
+        self._ejected = _ejected(context)
         self._begin(context)
+
+    async def __aenter__(self) -> Self:
+        """Begin; see ``tick`` for what another one has left."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave to the detector of the next configuration whom it has to readmit: nobody else will."""
+        self._left.update({each: record for each, record in self._records.items() if record.is_unfinished})
 
     def _begin(self, context: BuildContext) -> None:
         context.expose("attempts", self.report)
@@ -230,6 +280,7 @@ class OutlierDetector:
     def tick(self) -> None:
         """End ejections whose time is over, and compare instances at the end of an interval."""
         now_s = self._clock()
+        self._take_over(now_s)
         for instance, record in self._records.items():
             if record.ejected_until_s is not None and record.ejected_until_s <= now_s:
                 self._readmit(instance, record, "its time is over")
@@ -245,6 +296,18 @@ class OutlierDetector:
             if now_s >= ends_s:
                 del self._interval_ends_s[service]
                 self._end_interval(service, instances, config)
+
+    def _take_over(self, now_s: float) -> None:
+        """Go on with what the detector of the former configuration has begun."""
+        while self._left:
+            instance, begun = self._left.popitem()
+            record = self._record(instance)
+            if record.is_unfinished:
+                continue
+            record.ejections, record.works_since_s = begun.ejections, begun.works_since_s
+            record.ejected_until_s = begun.ejected_until_s
+            if record.config is None and record.ejected_until_s is not None:
+                record.ejected_until_s = now_s
 
     def _calm_panic(self) -> None:
         """Take back ejections where, whatever the cause, too few instances are left."""

@@ -160,14 +160,14 @@ def build_checker(config: HealthConfig, context: BuildContext) -> ActiveChecker:
 def build_detector(config: HealthConfig, context: BuildContext) -> Observer:
     from gateway_healthcheck.passive import NobodyWatches, OutlierDetector, watches
 
-    return OutlierDetector(config, context) if watches(config) else NobodyWatches()
+    return OutlierDetector(config, context) if watches(config) else NobodyWatches(context)
 
 
 def build_summed_detector(config: HealthConfig, context: BuildContext) -> HealthChecker:
     from gateway_healthcheck.passive import NobodyWatches, watches
     from gateway_healthcheck.summed import SummedDetector
 
-    return SummedDetector(config, context) if watches(config) else NobodyWatches()
+    return SummedDetector(config, context) if watches(config) else NobodyWatches(context)
 
 
 def build_endpoints(config: HealthConfig, context: BuildContext) -> HealthEndpoints:

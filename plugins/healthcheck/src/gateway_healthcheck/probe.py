@@ -76,7 +76,7 @@ def build_probe(config: ActiveConfig, commands: Mapping[str, tuple[str, ...]], t
     from gateway_healthcheck.http_probe import GrpcProbe, HttpProbe  # noqa: PLC0415 - httpcore is heavy, and tcp does not need it
 
     if config.tls.model_fields_set:
-        tls.of(config.tls, Place("https", "", 0), is_grpc=False)  # now, so that it is found before anything serves
+        tls.of(config.tls, Place("https", "", 0), is_http2=False)  # now, so that it is found before anything serves
     return HttpProbe(config, tls) if config.type == "http" else GrpcProbe(config, tls)
 
 

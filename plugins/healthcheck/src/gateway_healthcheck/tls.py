@@ -37,18 +37,18 @@ class CheckTls:
         """Tell whether TLS is spoken there."""
         return place.scheme in _TLS_SCHEMES or (is_grpc and self._is_all_grpc_tls and bool(place.service))
 
-    def of(self, own: BackendTlsConfig, place: Place, *, is_grpc: bool) -> ServiceTls:
+    def of(self, own: BackendTlsConfig, place: Place, *, is_http2: bool) -> ServiceTls:
         """Return what is believed and shown there.
 
         Args:
             own: What the check itself says.
             place: What is checked; if it is an instance of a service, the rest is as for requests to that.
-            is_grpc: Whether it is asked by gRPC.
+            is_http2: Whether it is asked by HTTP/2, as by gRPC.
 
         Raises:
             ValueError: If a file cannot be used; names it.
         """
-        block = own.over(self._base(place, is_grpc=is_grpc))
+        block = own.over(self._base(place, is_http2=is_http2))
         if block not in self._made:
             self._files[block] = self._digests(block)
             self._made[block] = ServiceTls(block, self._context, f"checks of {place.service or place.authority}")
@@ -58,10 +58,10 @@ class CheckTls:
         """Tell whether files are still those that were loaded; asked at a reload."""
         return all(self._digests(block) == digests for block, digests in self._files.items())
 
-    def _base(self, place: Place, *, is_grpc: bool) -> BackendTlsConfig:
+    def _base(self, place: Place, *, is_http2: bool) -> BackendTlsConfig:
         if not place.service:
             return BackendTlsConfig()
-        connector = self._http2 if is_grpc or place.scheme in _HTTP2_SCHEMES else self._http
+        connector = self._http2 if is_http2 or place.scheme in _HTTP2_SCHEMES else self._http
         base = connector.tls_of(place.service)
         return base if base.enabled else BackendTlsConfig()
 

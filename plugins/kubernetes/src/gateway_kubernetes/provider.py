@@ -117,18 +117,33 @@ class KubernetesProvider:
             self._changed.clear()
             # In a thread: ten thousand endpoints take a while, and this loop may be the one that serves.
             snapshot, names, problems = await self._calls.run(self._catalogue.snapshot, JOIN_TIMEOUT_S)
-            if any(reflection.is_listed for reflection in self._reflections):
+            if self._knows_instances:
                 for step in steps(published, snapshot, CHANGES_AT_ONCE):
                     publish(step)
                     # What is served gets its turn.
                     await asyncio.sleep(0)
                 published = snapshot
-                self._take_names(names)
                 self._sizes = {service: len(endpoints) for service, endpoints in snapshot.items()}
+            if any(reflection.is_listed for reflection in self._reflections):
+                self._take_names(names)
             unread = [problem for reflection in self._reflections for problem in reflection.problems]
             self._problems.replace([*unread, *problems])
             await asyncio.sleep(SHORTEST_GAP_S)
             await self._changed.wait()
+
+    @property
+    def _knows_instances(self) -> bool:
+        """Whether all that instances are made of was listed, in some namespace at least.
+
+        Services without their slices have no instances: said too early, that would take away what was found before a
+        reload.
+        """
+        everywhere = [each for each in self._reflections if not each.resource.is_namespaced]
+        by_namespace: dict[str, list[Reflection]] = {}
+        for each in self._reflections:
+            if each.resource.is_namespaced:
+                by_namespace.setdefault(each.namespace, list(everywhere)).append(each)
+        return any(all(each.is_listed for each in needed) for needed in by_namespace.values())
 
     @contextlib.contextmanager
     def naming(self, tell: Callable[[], None]) -> Iterator[None]:

@@ -212,8 +212,11 @@ class Reflection:
         await self._calls.run(lambda: self._read_list(connection, is_over), LIST_TIMEOUT_S, is_over.set)
         self._list_due_s = time.monotonic() + self._refresh_interval_s * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         self.lists += 1
-        self.is_listed = True
+        was_listed, self.is_listed = self.is_listed, True
         self.is_settled.set()
+        if not was_listed:
+            # It was told of the objects before it could see that these are all.
+            self._audience.change((), ())
 
     async def _watch(self, connection: Connection) -> None:
         began_s = time.monotonic()
