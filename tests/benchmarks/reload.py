@@ -1,8 +1,11 @@
 """What a reload of a service with 10,000 instances costs the requests meanwhile: ``python tests/benchmarks/reload.py``.
 
 Starts a service that listens at ten thousand addresses of the loopback network, a gateway that knows them all, and a
-client that asks every other millisecond; then gives all instances another weight and reloads. Prints how long requests
-took before and after. Service and client share the machine with the gateway: the figures before say what that costs.
+client that asks every other millisecond, with the cookie it was given; then gives all instances another weight and
+reloads. Prints how long requests took before and after. Service and client share the machine with the gateway: the
+figures before say what that costs.
+
+With ``--rules 10000 --count 1`` it is the rules that are many, each with another time-out after the reload.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +29,7 @@ AFTER_S = 6.0
 PAUSE_S = 0.002
 LONG_S = 0.02
 START_WITHIN_S = 30.0
+COOKIE = re.compile(rb"\r\nset-cookie: ([^;\r]+)", re.IGNORECASE)
 
 
 class Service(asyncio.Protocol):
@@ -40,8 +45,9 @@ class Service(asyncio.Protocol):
         self._transport.write(ANSWER * data.count(b"\r\n\r\n"))
 
 
-def configuration(port: int, service_port: int, count: int, weight: int) -> str:
-    """Return the text of a configuration with so many instances."""
+def configuration(port: int, service_port: int, options: argparse.Namespace, weight: int) -> str:
+    """Return the text of a configuration with so many instances and rules."""
+    count, balancer = options.count, options.balancer
     places = [f"127.{1 + (number >> 16)}.{number >> 8 & 255}.{number & 255}" for number in range(1, count + 1)]
     lines = [f"            - {{address: {place}, port: {service_port}, weight: {weight}}}" for place in places]
     return "\n".join(
@@ -54,7 +60,13 @@ def configuration(port: int, service_port: int, count: int, weight: int) -> str:
             "        - name: orders",
             "          instances:",
             *lines,
-            "  router: {rules: [{path: /*, serviceName: orders, loadBalance: power_of_two}]}",
+            "  router:",
+            "    rules:",
+            f"      - {{path: /*, serviceName: orders, loadBalance: {balancer}}}",
+            *(
+                f"      - {{path: /{number}/*, serviceName: orders, methods: [GET, POST], timeout: {10 + weight}s}}"
+                for number in range(options.rules)
+            ),
         ]
     )
 
@@ -74,14 +86,17 @@ async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 async def ask_for(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> list[float]:
     """Ask one request after the other; returns how long each took, in seconds."""
     took_s = []
+    cookie = b""
     until_s = time.monotonic() + seconds
     while (begun_s := time.monotonic()) < until_s:
-        writer.write(b"GET / HTTP/1.1\r\nhost: orders\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nhost: orders\r\n" + cookie + b"\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(2)
         if not head.startswith(b"HTTP/1.1 200"):
             raise SystemExit(head.decode("latin-1"))
         took_s.append(time.monotonic() - begun_s)
+        if given := COOKIE.search(head):
+            cookie = b"cookie: " + given[1] + b"\r\n"
         await asyncio.sleep(PAUSE_S)
     return took_s
 
@@ -97,7 +112,7 @@ def report(name: str, took_s: list[float]) -> None:
     )
 
 
-async def main(count: int, workers: int, folder: Path) -> None:
+async def main(options: argparse.Namespace, folder: Path) -> None:
     """Measure and print."""
     server = await asyncio.get_running_loop().create_server(Service, "0.0.0.0", 0)  # noqa: S104 - 10,000 addresses
     service_port = server.sockets[0].getsockname()[1]
@@ -105,16 +120,16 @@ async def main(count: int, workers: int, folder: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     file = folder / "gateway.yaml"
-    file.write_text(configuration(port, service_port, count, 2))
+    file.write_text(configuration(port, service_port, options, 2))
     program = shutil.which("gateway", path=str(Path(sys.executable).parent)) or "gateway"
     process = subprocess.Popen(  # noqa: ASYNC220 - before anything is measured; the gateway of this environment
-        [program, "run", "-c", str(file), "--workers", str(workers), "--log-level", "warn"]
+        [program, "run", "-c", str(file), "--workers", str(options.workers), "--log-level", "warn"]
     )
     try:
         reader, writer = await connected(port)
         await ask_for(reader, writer, 1.0)
         report("before", await ask_for(reader, writer, BEFORE_S))
-        file.write_text(configuration(port, service_port, count, 3))
+        file.write_text(configuration(port, service_port, options, 3))
         process.send_signal(signal.SIGHUP)
         report("reload", await ask_for(reader, writer, AFTER_S))
         writer.close()
@@ -128,7 +143,9 @@ async def main(count: int, workers: int, folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=10_000, help="instances (10000)")
+    parser.add_argument("--rules", type=int, default=0, help="rules besides the one that is asked (0)")
+    parser.add_argument("--balancer", default="power_of_two", help="of the one that is asked (power_of_two)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (1)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        asyncio.run(main(options.count, options.workers, Path(temporary)))
+        asyncio.run(main(options, Path(temporary)))

@@ -11,14 +11,28 @@ if TYPE_CHECKING:
 
 __all__ = ["collector_paused"]
 
+MANY = 50_000
+"""New objects that are not worth a look: to walk a million of them stops every thread for a quarter of a second."""
+
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause the collector: what loading makes is kept, and to walk it again and again takes a third of the time."""
+    """Pause the collector: what loading makes is kept, and to walk it again and again takes a third of the time.
+
+    Nor is it walked afterwards, if it is much: it counts as old at once, and is looked at with everything else.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was_enabled:
+            if gc.get_count()[0] > MANY:
+                _make_old()
             gc.enable()
+
+
+def _make_old() -> None:
+    """Put all objects into the oldest generation, without a look at any: both calls only link lists together."""
+    gc.freeze()
+    gc.unfreeze()

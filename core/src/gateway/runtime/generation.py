@@ -17,6 +17,7 @@ from gateway.registrations import AdapterRegistration
 from gateway.routing import MalformedPath, Miss, RouteTable, normalise_path
 from gateway.runtime.assembly import Assembly
 from gateway.runtime.compiling import RouteCompiler
+from gateway.runtime.letting_go import let_go, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,7 +226,10 @@ class Generation:
         # Polled: connections end in protocol callbacks, which would each have to know of an event.
         while self._has_connections():  # noqa: ASYNC110 - see above
             await asyncio.sleep(RETIRE_POLL_S)
+        pieces: list[object] = [*self.table.entries, *await pieces_of(self.configuration)]
         await self.leave()
+        self.__dict__.pop("configuration", None)
+        await let_go(pieces)
 
     def _has_connections(self) -> bool:
         """Say whether there are connections of adapters that no other generation has."""
