@@ -73,12 +73,18 @@ EXAMPLES: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
 """What is cut from which file for a hook: functions, classes and methods."""
 
 GUIDES = {
-    "gateway_register_protocols": "[Write a connector](../how-to/write-a-connector.md)",
+    "gateway_register_protocols": "[Write an adapter](../how-to/write-an-adapter.md), "
+    "[Write a connector](../how-to/write-a-connector.md)",
     "gateway_register_authenticators": "[Write an authenticator](../how-to/write-an-authenticator.md)",
     "gateway_register_policies": "[Write a policy](../how-to/write-a-policy.md)",
     "gateway_register_balancers": "[Write a balancer](../how-to/write-a-balancer.md)",
     "gateway_register_discovery_providers": "[Write a discovery provider](../how-to/write-a-discovery-provider.md)",
     "gateway_register_route_sources": "[Write a route source](../how-to/write-a-route-source.md)",
+    "gateway_register_limiters": "[Write a limiter](../how-to/write-a-limiter.md)",
+    "gateway_register_observers": "[Write an observer](../how-to/write-an-observer.md)",
+    "gateway_register_health_checkers": "[Write a health checker](../how-to/write-a-health-checker.md)",
+    "gateway_register_admin_routes": "[Write an admin endpoint](../how-to/write-an-admin-endpoint.md)",
+    "gateway_register_commands": "[Write a command](../how-to/write-a-command.md)",
 }
 
 _HEADING = re.compile(r"^# (.+)\.$", re.MULTILINE)

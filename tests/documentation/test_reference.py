@@ -22,6 +22,7 @@ from gateway.config.claims import place_of, registrations_of
 from gateway.config.model import GatewayConfig, RuleConfig
 from gateway.pluginhost import PluginHost
 from gateway.pluginhost.check import model_keys
+from gateway.scaffold import kinds
 
 if TYPE_CHECKING:
     from gateway.admin import ControlView
@@ -100,6 +101,18 @@ def test_interface_is_documented_with_all_its_members(heading):
     assert name in NAMES
     section = sections(page("interfaces.md"))[heading]
     assert members_of(public) - words(section) == set()
+
+
+@pytest.mark.parametrize("heading", re.findall(r"^### (`\w+`ⁱ?)$", page("interfaces.md"), re.MULTILINE))
+def test_arguments_of_members_are_those_of_the_code(heading):
+    """Where the page writes any: not of what is optional and so stands in no protocol, nor of examples."""
+    name = heading.strip("`ⁱ")
+    public = getattr(gateway, name, None) or getattr(interfaces, name)
+    for member, written in re.findall(r"`(?:async )?(\w+)\((\w[^)`]*)\)", sections(page("interfaces.md"))[heading]):
+        function = getattr(public, member, None)
+        if inspect.isroutine(function):
+            shown = [each.partition("=")[0] for each in re.findall(r"\w[^,]*", written)]
+            assert shown == [each for each in inspect.signature(function).parameters if each != "self"], member
 
 
 def members_of(public):
@@ -295,3 +308,13 @@ def test_command_is_documented_with_its_flags(command):
     text = found[f"`gateway {command.name}`"] + found["Everywhere"]
     flags = set(command.parser(command.load()).flags) - {"--help"}
     assert {flag for flag in flags if flag not in text} == set()
+
+
+# Guides.
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_there_is_a_guide_for_every_kind_of_plugin(kind):
+    guides = [path.read_text() for path in (ROOT / "docs" / "how-to").glob("write-a*.md")]
+    (guide,) = [text for text in guides if f"gateway new-plugin {kind} NAME" in text]
+    assert "Contract`](test-a-plugin.md#the-contract)" in guide

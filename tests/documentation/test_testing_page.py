@@ -1,4 +1,4 @@
-"""What docs/how-to/test-a-plugin.md shows: teapot_tests.py passes, and buckets_tests.py is caught."""
+"""What docs/how-to/test-a-plugin.md shows: teapot_tests.py and listed_tests.py pass, buckets_tests.py is caught."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ def run_tests(tmp_path):
     return run
 
 
-def test_the_tests_of_the_page_pass(run_tests):
-    ran = run_tests("teapot_tests.py")
+@pytest.mark.parametrize(("file", "passed"), [("teapot_tests.py", r"2\d"), ("listed_tests.py", "18")])
+def test_the_tests_of_the_page_pass(run_tests, file, passed):
+    ran = run_tests(file)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert re.search(r"2\d passed", ran.stdout)
+    assert re.search(f"{passed} passed", ran.stdout)
 
 
 def test_the_contract_says_what_is_wrong(run_tests):

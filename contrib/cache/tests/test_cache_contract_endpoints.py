@@ -16,3 +16,11 @@ class TestPurge(AdminRouteContract):
 
     def asked(self):
         return self.request(params={}, body=b'{"prefix": "/orders"}')
+
+
+class TestDelete(AdminRouteContract):
+    plugin = "gateway_cache.plugin"
+    offer = "cache-delete"
+
+    def asked(self):
+        return self.request(params={}, query="prefix=/orders")

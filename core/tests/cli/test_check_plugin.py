@@ -1,6 +1,7 @@
 """``gateway check-plugin``."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -112,11 +113,13 @@ def test_a_configuration_says_how_components_are_built(check, folder):
     code, out, _ = check("needy.py")
     assert code == 0
     assert "not run: policy 'needy' needs a configuration (seconds); use --config FILE" in out
+    assert re.search(r"^needy +needy\.py +\d+ ms +1 not run +passed$", out, re.MULTILINE)
 
     code, out, _ = check("needy.py", "--config", "gateway.yaml")
     assert code == 1, out
     # "blocked the loop 340 ms at file:line"; the comment is about reading, and a loop that stands still is a fact
     assert "needy.py:16: error: policy 'needy' blocked the loop" in out
+    assert re.search(r"^needy +needy\.py +\d+ ms +1 run +failed: 1 error$", out, re.MULTILINE)
 
 
 def test_a_plugin_that_prints_does_not_spoil_the_report(check, folder):

@@ -57,6 +57,12 @@ def test_plugins_are_listed_where_the_configuration_is_wrong(gateway, index, wri
     assert re.search(r"authenticator jwt +\? +JSON Web Tokens", listed.out)
 
 
+def test_a_broken_plugin_that_is_asked_for_is_told_once(gateway, shop, write):
+    listed = gateway("plugins", "--plugin", write("import nowhere_to_be_found", "hello.py"))
+    assert (listed.code, listed.err) == (2, "")
+    assert listed.out.count("nowhere_to_be_found") == 1
+
+
 def test_a_plugin_file_is_listed(gateway, shop, write):
     hello = write(
         '''

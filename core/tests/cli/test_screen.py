@@ -39,6 +39,20 @@ def test_long_words_are_cut_and_nothing_is_lost():
     assert drawn == "PATH      X\n/a/very/\nlong/\npath\nabcdefgh\nij\n"
 
 
+def test_words_stay_whole_where_others_can_give_way():
+    rows = [["circuitbreaker", "gateway-circuitbreaker", "a few words, and some more"]]
+    assert table(["NAME", "FROM", "WHAT IT IS"], rows, width=42) == (
+        "NAME            FROM            WHAT IT IS\n"
+        "circuitbreaker  gateway-        a few\n"
+        "                circuitbreaker  words, and\n"
+        "                                some more\n"
+    )
+
+
+def test_a_short_piece_is_broken_off_if_the_rest_fits_then():
+    assert table(["BALANCER"], [["least_connections"]], width=12) == "BALANCER\nleast_\nconnections\n"
+
+
 @pytest.mark.parametrize(
     ("width", "head", "left_out"),
     [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import Field
+
+from gateway import BalancerRegistration, Config
 
 
 def balancer(load, keys="", gateway=""):
@@ -107,3 +110,14 @@ def test_a_balancer_that_is_wrong(load, index):
             "write a single value"
         )
     ]
+
+
+class Needy(Config):
+    zone: str = Field(description="The zone of this gateway.")
+
+
+def test_a_balancer_that_lacks_its_block_is_told_where_it_belongs(load, index):
+    index.install("needy", BalancerRegistration(name="needy", summary="Needs a zone", config=Needy, build=print))
+    (found,) = load.problems(f"{load.one_rule}        loadBalance: needy\n")
+    remedy = "write 'zone: ...' in a block gateway.plugins.needy"
+    assert found == f"gateway.yaml: gateway.plugins.needy.zone: the key is missing; {remedy}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 
@@ -72,6 +73,13 @@ NOT_ONE = gateway.ObserverRegistration
     plugin = site.plugin("acme")
     assert [offer.name for offer in plugin.registrations] == ["one", "greet"]
     assert not plugin.registrations[0].default_on
+
+
+def test_what_python_does_not_understand_is_named_with_its_line(site):
+    site.install("acme", "a = 1\nb = (\n")
+    error = site.plugin("acme").error
+    assert error is not None
+    assert re.fullmatch(r"importing acme raised SyntaxError: '\(' was never closed \(at .*acme\.py:2\)", error)
 
 
 def test_an_object_without_hooks_offers_nothing(site):

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.review.blocking import check_blocking
 from gateway.review.finding import without_allowed
-from gateway.review.growth import check_growth
+from gateway.review.growth import bounded_names, check_growth
 from gateway.review.source import read_sources
 
 
@@ -129,3 +129,26 @@ def test_a_variable_of_the_module_that_only_grows_is_found(found):
 
 def test_what_is_no_python_is_said(found):
     assert found("def (") == [("load", 1)]
+
+
+def test_a_bounded_table_under_a_second_name_is_bounded(tmp_path):
+    path = tmp_path / "source.py"
+    path.write_text(
+        dedent("""
+        class Memo:
+            def __init__(self):
+                self.known = {}
+
+            def make(self, key):
+                if len(self.known) >= 1000:
+                    self.known.clear()
+                self.known[key] = key
+
+        class Format:
+            def __init__(self):
+                self._memo = Memo()
+                self._seen = self._memo.known
+        """)
+    )
+    sources, _ = read_sources([path])
+    assert bounded_names(sources) == {"known", "_seen"}

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway.testing import Reply
+from gateway import ObserverRegistration
+from gateway.testing import ObserverContract, Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -70,3 +71,50 @@ def test_a_manual_clock_stands_still(clock):
     assert clock() == before
     clock.advance(2.5)
     assert clock() == before + 2.5
+
+
+async def test_what_takes_its_time_is_waited_for(gateway_factory, upstream):
+    gateway = await gateway_factory(upstream=upstream)
+    answers = iter([503, 503, 200])
+    upstream.answer = lambda request: Reply(next(answers))
+
+    async def is_served():
+        return (await gateway.ask("GET", "/")).status == 200
+
+    await gateway.eventually(is_served)
+    await gateway.eventually(lambda: len(upstream.requests) == 3)
+
+
+async def test_what_never_becomes_so_fails_the_test(gateway_factory, upstream, monkeypatch):
+    monkeypatch.setattr("gateway.testing.running.PATIENCE_S", 0.01)
+    gateway = await gateway_factory(upstream=upstream)
+    with pytest.raises(AssertionError, match=r"within 0\.01 s"):
+        await gateway.eventually(lambda: False)
+
+
+def test_what_awaits_nothing_can_use_the_fixtures_too(upstream, gateway_factory, client_factory):
+    assert upstream.port
+    assert callable(gateway_factory)
+    assert callable(client_factory)
+
+
+class Deaf:
+    def exchange_finished(self, exchange):
+        pass
+
+
+def deaf(config, context):
+    return Deaf()
+
+
+class TestWithAsynchronousFixtures(ObserverContract):
+    plugin = ObserverRegistration(name="deaf", summary="Hears nothing", build=deaf)
+
+    @pytest.fixture(autouse=True)
+    async def _source(self):
+        await asyncio.sleep(0)
+        self.source = "there"
+
+    def config(self):
+        assert self.source == "there"
+        return {}

@@ -98,28 +98,14 @@ def test_good_networks():
     assert frontend(trustedProxies=list(values)).trusted_proxies == values
 
 
-@pytest.mark.parametrize("model", [FrontendTlsConfig, BackendTlsConfig])
-def test_swapped_tls_versions(model):
-    files = FILES if model is FrontendTlsConfig else {}
-    with pytest.raises(ValidationError, match=r"maxVersion '1.2' is below minVersion '1.3'; swap them"):
-        model.model_validate({**files, "minVersion": "1.3", "maxVersion": "1.2"})
+@pytest.mark.parametrize(("tls", "why"), [({}, "there is no certificate"), ({**FILES, "port": 70000}, "65535")])
+def test_tls_refuses(tls, why):
+    with pytest.raises(ValidationError, match=why):
+        frontend(tls=tls)
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_one_tls_version(version):
-    tls = FrontendTlsConfig.model_validate({**FILES, "minVersion": version, "maxVersion": version})
-    assert (tls.min_version, tls.max_version) == (version, version)
-
-
-@pytest.mark.parametrize("half", ["clientCertFile", "clientKeyFile"])
-def test_half_a_client_certificate(half):
-    with pytest.raises(ValidationError, match="clientCertFile and clientKeyFile belong together"):
-        backend(tls={half: "x.pem"})
-
-
-def test_whole_client_certificate_and_authorities():
-    tls = backend(tls={"clientCertFile": "c.pem", "clientKeyFile": "k.pem", "rootCAFile": "ca.pem"}).tls
-    assert (tls.client_cert_file, tls.client_key_file, tls.root_ca_file) == ("c.pem", "k.pem", "ca.pem")
+def test_tls_that_is_off_needs_no_certificate():
+    assert not FrontendTlsConfig(enabled=False).enabled
 
 
 def test_tls_port_is_not_the_plain_port():

@@ -1,9 +1,9 @@
-"""What every policy promises, kept by this one for event streams."""
+"""What every policy and every connector promises, kept by these for event streams."""
 
 from __future__ import annotations
 
 from gateway import Headers, Response, Route
-from gateway.testing import PolicyContract
+from gateway.testing import HttpConnectorContract, PolicyContract
 
 
 class TestStreams(PolicyContract):
@@ -29,3 +29,8 @@ class TestStreams(PolicyContract):
 
     def body(self):
         return b"".join(b"id: %d\ndata: event %d\n\n" % (number, number) for number in range(6000))
+
+
+class TestConnector(HttpConnectorContract):
+    plugin = "gateway_sse.plugin"
+    carrier = "gateway_http.plugin"

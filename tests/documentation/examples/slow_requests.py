@@ -11,7 +11,6 @@ from gateway import Config, Duration, ObserverRegistration, hookimpl
 
 if TYPE_CHECKING:
     from gateway import BuildContext, Exchange
-    from gateway.interfaces import AttemptRecord
 
 
 class SlowRequestsConfig(Config):
@@ -28,9 +27,6 @@ class SlowRequests:
         if duration_s >= self._threshold_s:
             request = exchange.request
             self._logger.warning("slow: %s %s", request.method, request.path, extra={"request_id": request.id})
-
-    def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
-        """Not of interest here."""
 
 
 @hookimpl

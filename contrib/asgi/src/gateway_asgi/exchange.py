@@ -100,7 +100,8 @@ class AsgiExchange:
         finally:
             reading.cancel()
             await asyncio.wait([reading], timeout=GRACE_S)
-            if not self._answer.done():
+            # Whoever cancels the task cancels what it waits for, too.
+            if not self._answer.done() or self._answer.cancelled():
                 self._answer.cancel()
                 self.exchange.cancel()
             if self._upload is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.cli.screen import Screen, Style
     from gateway.config import Configuration
     from gateway.review import Finding, Review, Subject
+    from gateway.review.driving import Driven
 
 __all__ = ["add_arguments", "run"]
 
@@ -125,7 +126,7 @@ def _print(reviews: Sequence[Review], screen: Screen) -> None:
         Column("DISTRIBUTION"),
         Column("VERSION", is_optional=True),
         Column("IMPORT"),
-        Column("RUN"),
+        Column("TRIED"),
         Column("RESULT"),
     )
     screen.table(columns, [_row(each) for each in reviews])
@@ -153,9 +154,15 @@ def _row(review: Review) -> tuple[str, ...]:
         plugin.distribution,
         plugin.version,
         f"{review.cost.total_s * 1000:.0f} ms" if review.cost is not None else "failed",
-        f"{len(review.driven.driven)} of {len(review.offers)}",
+        _tried(review.driven),
         f"{'failed' if errors else 'passed'}{f': {counts}' if counts else ''}",
     )
+
+
+def _tried(driven: Driven) -> str:
+    """Return how many components were run, how many only built, and how many were not."""
+    counts = ((driven.driven, "run"), (driven.built, "built"), (driven.skipped, "not run"))
+    return ", ".join(f"{len(names)} {what}" for names, what in counts if names)
 
 
 def _count(number: int, what: str) -> str:

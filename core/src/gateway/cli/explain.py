@@ -11,7 +11,7 @@ from gateway.cli.describe import Step, conditions_text, duration_text, path_text
 from gateway.cli.loading import load
 from gateway.cli.lookup import find_rule, parse_request
 from gateway.cli.screen import Column
-from gateway.cli.settings import settings_of
+from gateway.cli.settings import DEFAULT, settings_of
 from gateway.errors import ConfigurationError
 from gateway.headers import Headers
 from gateway.pipeline.explaining import explain_token
@@ -20,7 +20,7 @@ from gateway.units import parse_duration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from gateway.cli.arguments import Parser
     from gateway.cli.context import CommandContext
@@ -58,6 +58,12 @@ def add_arguments(parser: Parser) -> None:
         metavar="DURATION",
         help="how long that token is valid; without it 15m",
     )
+    parser.add_argument(
+        "--defaults",
+        dest="shows_defaults",
+        action="store_true",
+        help="show the settings that nobody wrote, too",
+    )
     add_configuration_flags(parser)
     add_json_flag(parser)
 
@@ -82,7 +88,7 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
     if args.as_json:
         context.out.json(explanation.data())
     else:
-        explanation.print(context.out)
+        explanation.print(context.out, shows_defaults=args.shows_defaults)
     return 0 if explanation.found.rule is not None else 1
 
 
@@ -151,8 +157,8 @@ class _Explanation:
         }
         return data | self._rule_data(rule) if rule is not None else data
 
-    def print(self, screen: Screen) -> None:
-        """Print it."""
+    def print(self, screen: Screen, *, shows_defaults: bool = False) -> None:
+        """Print it, with the settings that nobody wrote or without them."""
         found, rule = self.found, self.found.rule
         pairs = [
             ("request", f"{self._asked.method} {self._asked.host}{self._asked.raw_path}"),
@@ -164,6 +170,9 @@ class _Explanation:
             screen.pairs([*pairs, ("answer", found.answer)])
         rows = [row for step in self._steps() for row in self._step_rows(step)]
         rows += self._balancer_rows(rule) if rule is not None and rule.route.service else []
+        defaults = [row for row in rows if row[-1] == DEFAULT]
+        if not shows_defaults:
+            rows = list(_written(rows))
         if rows:
             screen.line()
             columns = (
@@ -175,6 +184,8 @@ class _Explanation:
                 Column("FROM", "dim"),
             )
             screen.table(columns, rows)
+            if defaults and not shows_defaults:
+                screen.line(f"(settings that nobody wrote: {len(defaults)}; --defaults shows them)", "dim")
         self._print_ran(screen)
 
     # What its policies did.
@@ -302,3 +313,19 @@ class _Explanation:
 
     def _settings(self, component: Configured) -> Sequence[Any]:
         return settings_of(component, self._configuration, self.found.rule)
+
+
+def _written(rows: Sequence[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows without settings that nobody wrote; each policy keeps one that says that it is there."""
+    head: tuple[str, ...] = ()
+    for row in rows:
+        stage, policy, plugin, *cell = row
+        if policy:
+            if head:
+                yield (*head, "", "", "")
+            head = (stage, policy, plugin)
+        if cell[-1] != DEFAULT:
+            yield (*(head or ("", "", "")), *cell)
+            head = ()
+    if head:
+        yield (*head, "", "", "")

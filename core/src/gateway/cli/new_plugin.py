@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.arguments import UsageError
-from gateway.scaffold import kinds, write_plugin
+from gateway.scaffold import described, kinds, write_plugin
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     screen = context.out
-    screen.line(f"A {args.kind} named {args.name}, in {folder}:")
+    screen.line(f"{described(args.kind)} named {args.name}, in {folder}:")
     for file in files:
         screen.line(f"  {file}")
     screen.line()

@@ -49,9 +49,16 @@ def run(args: argparse.Namespace, context: CommandContext) -> int:
     else:
         _Listing(host, configuration).print(context.out)
     problems = (*problems, *shadowing(host))
+    told = () if args.as_json else _errors(host)
     for problem in problems:
-        context.err.line(str(problem))
+        if str(problem) not in told:
+            context.err.line(str(problem))
     return 2 if problems else 0
+
+
+def _errors(host: PluginHost) -> list[str]:
+    """Return what is wrong with plugins that cannot be used, a line for each."""
+    return [f"{plugin} cannot be used: {plugin.error}" for plugin in host.plugins if plugin.error is not None]
 
 
 class _Listing:
@@ -122,8 +129,8 @@ class _Listing:
         return block_place(offer, self._configuration) or ("by default" if use.is_gateway_wide else "")
 
     def _print_errors(self, screen: Screen) -> None:
-        broken = [plugin for plugin in self._host.plugins if plugin.error is not None]
-        if broken:
+        errors = _errors(self._host)
+        if errors:
             screen.line()
-        for plugin in broken:
-            screen.line(f"{plugin} cannot be used: {plugin.error}", "red")
+        for error in errors:
+            screen.line(error, "red")

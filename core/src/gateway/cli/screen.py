@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import unicodedata
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _NARROWEST = 6
 """To how many characters a column may be squeezed."""
 _BREAKS = frozenset("/,.:;_-=@|")
 """After these a word may be broken."""
+_UNBROKEN = re.compile(rf"[^ {re.escape(''.join(_BREAKS))}]+[{re.escape(''.join(_BREAKS))}]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,10 @@ class Screen:
         natural = [max(map(_width, column)) for column in cells]
         kept = self._kept([columns[number] for number in numbers], natural)
         shown = [columns[numbers[at]] for at in kept]
-        widths = self._fit([natural[at] for at in kept], [max(_width(column.title), _NARROWEST) for column in shown])
+        least = [max(_width(column.title), _NARROWEST) for column in shown]
+        # First only as far as words stay whole.
+        whole = [max(_NARROWEST, *map(_longest_piece, cells[at])) for at in kept]
+        widths = self._fit(self._fit([natural[at] for at in kept], whole), least)
         titles, *body = zip(*(cells[at] for at in kept), strict=True)
         self._row(titles, widths, ["bold"] * len(shown))
         for row in body:
@@ -172,11 +177,17 @@ def _pieces(word: str, width: int) -> list[str]:
     while _width(word) > width:
         length = max(1, _length_that_fits(word, width))
         breaks = [at + 1 for at in range(length) if word[at] in _BREAKS]
-        if breaks and breaks[-1] > length // 2:
+        # A short piece is worth it if the rest then fits.
+        if breaks and (breaks[-1] > length // 2 or _width(word[breaks[-1] :]) <= width):
             length = breaks[-1]
         pieces.append(word[:length])
         word = word[length:]
     return [*pieces, word]
+
+
+def _longest_piece(text: str) -> int:
+    """Return how many columns the longest word takes that cannot be broken well."""
+    return max(map(_width, _UNBROKEN.findall(text)), default=0)
 
 
 def _length_that_fits(word: str, width: int) -> int:

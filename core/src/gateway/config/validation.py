@@ -145,9 +145,10 @@ class _Translation:
     def _missing(self, detail: ErrorDetails) -> None:
         *above, key = detail["loc"]
         spot = _locate(self._block, above)
-        self._report.error(
-            f"the key is missing; write '{key}: ...' here", key=spot.place, path=dotted((*spot.place.keys, key))
-        )
+        # What nobody wrote, such as the block of a balancer that only a rule names, stands nowhere.
+        where = "here" if spot.place.line else f"in a block {dotted(spot.place.keys)}"
+        path = dotted((*spot.place.keys, key))
+        self._report.error(f"the key is missing; write '{key}: ...' {where}", key=spot.place, path=path)
 
     def _extra(self, detail: ErrorDetails) -> None:
         spot = _locate(self._block, detail["loc"])

@@ -90,6 +90,8 @@ def collect_offers(manager: pluggy.PluginManager, name: str, plugin: object) -> 
 
 def describe_error(error: BaseException) -> str:
     """Return an exception in one line, with the line of code it came from."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{type(error).__name__}: {error.msg} (at {error.filename}:{error.lineno})"  # which was not run
     frames = traceback.extract_tb(error.__traceback__)
     at = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{at}"

@@ -36,6 +36,8 @@ from gateway.services.directory import ServiceDirectory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pydantic_core import ErrorDetails
+
     from gateway.config import Configuration
     from gateway.errors import GatewayError as Refusal
     from gateway.exchange import Exchange
@@ -102,12 +104,17 @@ def with_defaults(offers: Sequence[Offer], driven: Driven) -> list[Ready]:
         try:
             found.append(Ready(registration=offer, config=offer.config.model_validate({})))
         except ValidationError as error:
-            missing = ", ".join(".".join(map(str, each["loc"])) or each["msg"] for each in error.errors()[:3])
+            missing = ", ".join(map(_asked_for, error.errors()[:3]))
             driven.skipped.append(f"{offer.kind} {offer.name!r} needs a configuration ({missing}); use --config FILE")
         except Exception as error:  # noqa: BLE001 - whatever a plugin's validator raises is a finding
             what = f"the model of {offer.kind} {offer.name!r}"
             driven.findings.append(_failure(what, error, (), "raise ValueError for values that cannot be"))
     return found
+
+
+def _asked_for(detail: ErrorDetails) -> str:
+    """Return the key that is missing, or what the model says of all of them."""
+    return ".".join(map(str, detail["loc"])) or detail["msg"].removeprefix("Value error, ")
 
 
 def with_configuration(configuration: Configuration, plugin: Plugin) -> list[Ready]:

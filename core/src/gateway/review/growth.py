@@ -65,9 +65,23 @@ def check_growth(source: Source) -> Iterator[Finding]:
 
 
 def bounded_names(sources: list[Source]) -> set[str]:
-    """Return the names, without ``self.``, of the tables of all files that something keeps small."""
+    """Return the names, without ``self.``, of the tables of all files that something keeps small.
+
+    A table that is kept under a second name, as in ``self._known = self._memo.known``, is known by both.
+    """
     tables = (table for source in sources for table in _tables(source))
-    return {table.name.removeprefix("self.") for table in tables if table.is_bounded}
+    bounded = {table.name.removeprefix("self.") for table in tables if table.is_bounded}
+    aliases = [pair for source in sources for pair in _aliases(source)]
+    return bounded | {alias for alias, name in aliases if name in bounded}
+
+
+def _aliases(source: Source) -> Iterator[tuple[str, str]]:
+    """Yield the attributes that are given an attribute of another object, each with the name that it has there."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+            for target in node.targets:
+                if isinstance(target, ast.Attribute):
+                    yield target.attr, node.value.attr
 
 
 def _tables(source: Source) -> Iterator[_Table]:

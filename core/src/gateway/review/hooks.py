@@ -75,7 +75,18 @@ def load_offers(subject: Subject) -> tuple[object | None, tuple[Offer, ...], lis
             module = subject.candidate.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does while it is imported
             problem = f"importing {plugin.module} raised {describe_error(error)}"
-            return None, (), [Finding(code="load", problem=problem, remedy="make it importable", file=plugin.file)]
+            return (
+                None,
+                (),
+                [
+                    Finding(
+                        code="load",
+                        problem=problem,
+                        remedy="mend it, and check again: nothing else could be run",
+                        file=plugin.file,
+                    )
+                ],
+            )
         findings = list(check_hooks(module))
         offers: tuple[Offer, ...] = ()
         if not findings:

@@ -1,7 +1,8 @@
 """What ``gateway new-plugin`` writes: a distribution with a plugin of one kind, its tests and its checks.
 
 The templates are files whose names end in ``.in``. In names and texts ``@name@`` stands for the plugin, ``@package@``
-for its package, ``@Class@`` for its component's class. Those in ``common`` belong to every plugin.
+for its package, ``@Class@`` for its component's class, ``@key@`` for its key in the YAML. Those in ``common`` belong to
+every plugin; what a README says of its kind stands in the kind's ``usage.md``.
 """
 
 from __future__ import annotations
@@ -15,18 +16,24 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-__all__ = ["COMMON", "MAX_NAME_LENGTH", "NAME", "kinds", "write_plugin"]
+__all__ = ["COMMON", "MAX_NAME_LENGTH", "NAME", "described", "kinds", "write_plugin"]
 
 COMMON = "common"
 NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 MAX_NAME_LENGTH = 24
 """With longer names the lines that they stand in would have to be broken."""
 _SUFFIX = ".in"
+_USAGE = "usage.md"
 
 
 def kinds() -> list[str]:
     """Return the kinds of plugins there are templates for."""
     return sorted(entry.name for entry in _templates().iterdir() if entry.is_dir() and entry.name != COMMON)
+
+
+def described(kind: str) -> str:
+    """Return what one of the kind is called, as a sentence begins: ``A health checker``."""
+    return f"{'An' if kind[0] in 'aeiou' else 'A'} {kind.replace('-', ' ')}"
 
 
 def write_plugin(kind: str, name: str, folder: Path) -> list[Path]:
@@ -50,13 +57,7 @@ def write_plugin(kind: str, name: str, folder: Path) -> list[Path]:
         raise ValueError(msg)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty")
-    words = {
-        "@name@": name,
-        "@package@": f"gateway_{name.replace('-', '_')}",
-        "@identifier@": name.replace("-", "_"),
-        "@Class@": "".join(word.capitalize() for word in name.split("-")),
-        "@kind@": kind.replace("-", " "),
-    }
+    words = _words(name, kind)
     written = []
     for root in (_templates() / COMMON, _templates() / kind):
         for path, template in _files(root, ""):
@@ -65,6 +66,21 @@ def write_plugin(kind: str, name: str, folder: Path) -> list[Path]:
             target.write_text(_filled(template.read_text(encoding="utf-8"), words), encoding="utf-8")
             written.append(target.relative_to(folder))
     return sorted(written)
+
+
+def _words(name: str, kind: str) -> dict[str, str]:
+    """Return what placeholders stand for, first the one whose text has others in it."""
+    first, *others = name.split("-")
+    capitalised = [word.capitalize() for word in others]
+    return {
+        "@usage@": (_templates() / kind / _USAGE).read_text(encoding="utf-8").rstrip(),
+        "@name@": name,
+        "@package@": f"gateway_{name.replace('-', '_')}",
+        "@identifier@": name.replace("-", "_"),
+        "@Class@": "".join([first.capitalize(), *capitalised]),
+        "@key@": "".join([first, *capitalised]),
+        "@a_kind@": described(kind),
+    }
 
 
 def _templates() -> Traversable:

@@ -44,8 +44,11 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
+# Those below ask for ``anyio_backend`` so that a test that awaits nothing can use them, too.
+
+
 @pytest.fixture
-async def upstream_factory() -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
+async def upstream_factory(anyio_backend: object) -> AsyncIterator[Callable[..., Awaitable[Upstream]]]:
     """Give a function that starts services, and stop them in the end."""
     async with contextlib.AsyncExitStack() as started:
 
@@ -62,7 +65,7 @@ async def upstream(upstream_factory: Callable[..., Awaitable[Upstream]]) -> Upst
 
 
 @pytest.fixture
-async def gateway_factory(tmp_path: Path) -> AsyncIterator[GatewayFactory]:
+async def gateway_factory(anyio_backend: object, tmp_path: Path) -> AsyncIterator[GatewayFactory]:
     """Give a function that starts gateways, and stop them in the end."""
     async with contextlib.AsyncExitStack() as started:
 
@@ -88,7 +91,7 @@ def grpc_upstream() -> Iterator[GrpcEcho]:
 
 
 @pytest.fixture
-async def client_factory(tmp_path: Path) -> AsyncIterator[MemoryClientFactory]:
+async def client_factory(anyio_backend: object, tmp_path: Path) -> AsyncIterator[MemoryClientFactory]:
     """Give a function that starts gateways in memory and returns a client of each, and stop them in the end."""
     async with contextlib.AsyncExitStack() as started:
 

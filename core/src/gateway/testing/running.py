@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.testing.client import PATIENCE_S, Answer, AnswerStream, Client
@@ -98,10 +99,28 @@ class RunningGateway:
         return await self.ask(method, f"/_gateway{path}", headers=headers, body=body)
 
     async def eventually(self, is_so: Callable[[], object]) -> None:
-        """Wait until something is so."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not is_so():  # noqa: ASYNC110 - what it waits for has no event
-                await asyncio.sleep(0.002)
+        """Wait until something is so.
+
+        Args:
+            is_so: Asked again and again; what it returns is awaited if it can be, so that it may ask the gateway.
+
+        Raises:
+            AssertionError: If it is not so within 5 s.
+        """
+        limit = asyncio.timeout(PATIENCE_S)
+        try:
+            async with limit:
+                while not await _told(is_so()):  # noqa: ASYNC110 - what it waits for has no event
+                    await asyncio.sleep(0.002)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            msg = f"it did not become so within {PATIENCE_S:g} s"
+            raise AssertionError(msg) from error
+
+
+async def _told(answer: object) -> object:
+    return await answer if inspect.isawaitable(answer) else answer
 
 
 def configuration_for(

@@ -24,7 +24,8 @@ class Turns:
             self.candidates = [each for each in instances if each.weight] or list(instances)
         candidates = self.candidates
         if exchange.excluded:
-            candidates = [each for each in instances if each not in exchange.excluded] or candidates
+            left = [each for each in instances if each not in exchange.excluded] or instances
+            candidates = [each for each in left if each.weight] or left
         self.count += 1
         return candidates[self.count % len(candidates)]
 
@@ -65,6 +66,13 @@ class IgnoresWeights(Turns):
         self.count += 1
         others = [each for each in instances if each not in exchange.excluded] or instances
         return others[self.count % len(others)]
+
+
+class RetriesAnywhere(Turns):
+    def select(self, instances, exchange):
+        if not exchange.excluded:
+            return super().select(instances, exchange)
+        return next((each for each in instances if each not in exchange.excluded), instances[0])
 
 
 class Divides(Turns):
@@ -131,6 +139,7 @@ class AnswersItself(Turns):
         (RemembersTheFirstList, "test_those_that_are_gone_are_not_chosen", "which is not among"),
         (Insists, "test_excluded_ones_are_avoided_while_others_remain", "which failed"),
         (IgnoresWeights, "test_weight_0_takes_nothing", "its weight is 0"),
+        (RetriesAnywhere, "test_weight_0_takes_nothing", "its weight is 0"),
         (Counts, "test_counters_and_listeners_are_right", "which is the core's"),
         (KeepsInstances, "test_those_that_are_gone_are_forgotten", "do not hold them"),
         (KeepsClients, "test_clients_do_not_fill_the_memory", "bound what is kept"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from core.tests.testing.broken.harness import breach
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer, field_validator
 
 from gateway import Config, ObserverRegistration
 from gateway.testing import ComponentContract
@@ -108,6 +108,29 @@ class WritesOtherwise(GoodConfig):
 )
 def test_it_is_caught(offer, check, said):
     assert re.search(said, breach(OfferContract, offer, check))
+
+
+class Needy(GoodConfig):
+    place: str = Field(description="Where.")
+
+
+class NeedyContract(ComponentContract):
+    plugin = replace(GOOD, config=Needy)
+
+
+@pytest.mark.anyio
+async def test_a_configuration_that_is_missing_is_asked_for():
+    with pytest.raises(ValidationError, match="place") as refused:
+        NeedyContract().test_secrets_are_masked()
+    with pytest.raises(ValidationError, match="place") as not_built:
+        await NeedyContract().test_its_life_leaves_nothing_behind()
+    for caught in (refused, not_built):
+        assert "'config' of the test class" in caught.value.__notes__[0]
+
+
+def test_an_offer_by_itself_has_no_others():
+    with pytest.raises(TypeError, match="'good' is an offer by itself"):
+        OfferContract().offered(ObserverRegistration)
 
 
 HEAVY = """

@@ -91,8 +91,9 @@ class BalancerContract(ComponentContract):
                 return
             some = _instances(3, weights=(0, 5, 1))
             for number in range(_ROUNDS):
-                chosen = self._select(balancer, some, number)
-                expect(chosen is not some[0], f"{chosen!r} was chosen, and its weight is 0")
+                for excluded in ((), some[1:2], some[2:]):
+                    chosen = self._select(balancer, some, number, excluded)
+                    expect(chosen is not some[0], f"{chosen!r} was chosen, and its weight is 0")
 
     async def test_counters_and_listeners_are_right(self) -> None:
         """Attempts begin and end in any order; it counts none of them itself."""

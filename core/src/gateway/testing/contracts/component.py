@@ -8,7 +8,7 @@ import importlib
 import sys
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytest
 from pydantic import ValidationError
@@ -26,10 +26,14 @@ from gateway.testing.contracts.standstill import expect_a_running_loop
 from gateway.testing.workbench import Workbench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from pathlib import Path
 
+    from pydantic import BaseModel
+
 __all__ = ["ComponentContract"]
+
+R = TypeVar("R", bound=Registration)
 
 
 class ComponentContract:
@@ -59,15 +63,29 @@ class ComponentContract:
 
     # What the contracts use.
 
+    @pytest.fixture(autouse=True)
+    def _may_have_async_fixtures(self, anyio_backend: object) -> None:
+        """Let fixtures of a contract's tests be asynchronous: anyio runs them for whoever asks for its backend."""
+
     @property
     def registration(self) -> Registration:
         """The registration it is about."""
-        if isinstance(self.plugin, Registration):
-            return self.plugin
-        offers = [offer for offer in _offers(self.plugin) if isinstance(offer, self.kind)]
+        return self.plugin if isinstance(self.plugin, Registration) else self.offered(self.kind, self.offer)
+
+    def offered(self, kind: type[R], name: str | None = None) -> R:
+        """Return an offer of the plugin, such as one that has to be built beside what it is about.
+
+        Args:
+            kind: What kind of registration it is.
+            name: Its name; ``None`` takes the only one.
+        """
+        plugin = self.plugin
+        if not isinstance(plugin, str):
+            raise TypeError(f"{plugin.name!r} is an offer by itself; let 'plugin' name the module that has the others")
+        offers = [offer for offer in _offers(plugin) if isinstance(offer, kind)]
         names = [offer.name for offer in offers]
-        found = [each for each in offers if self.offer is None or each.name == self.offer]
-        expect(len(found) == 1, f"{self.plugin} offers {names} of this kind; say which one by 'offer'")
+        found = [each for each in offers if name is None or each.name == name]
+        expect(len(found) == 1, f"{plugin} offers {names} of this kind; say which one by 'offer'")
         return found[0]
 
     @contextlib.asynccontextmanager
@@ -76,7 +94,8 @@ class ComponentContract:
         async with nothing_left(by=f"{self.registration.kind} {self.registration.name!r}"):
             plugin = self.plugin if isinstance(self.plugin, str) else ""
             async with Workbench(self.folder(), plugin=plugin) as bench:
-                yield bench
+                with _saying_whose_configuration():
+                    yield bench
             # What was closed says so in the next turn of the loop.
             await asyncio.sleep(0)
         expect(not bench.complaints, "; ".join(bench.complaints))
@@ -86,6 +105,10 @@ class ComponentContract:
         """Give the component, entered; it is exited in the end."""
         async with self.bench() as bench:
             yield await bench.build(self.registration, self.config())
+
+    def _validated(self) -> BaseModel:
+        with _saying_whose_configuration():
+            return self.registration.config.model_validate(self.config())
 
     # The offer.
 
@@ -130,7 +153,7 @@ class ComponentContract:
     def test_equal_configurations_are_equal(self) -> None:
         """A reload that changes nothing must see so; a configuration cannot be changed afterwards."""
         model = self.registration.config
-        first, second = model.model_validate(self.config()), model.model_validate(self.config())
+        first, second = self._validated(), self._validated()
         is_equal = first == second and fingerprint(first) == fingerprint(second)
         expect(is_equal, f"{model.__name__} of the same block twice is not equal; keep values in it, no objects")
         expect(model.model_config.get("frozen"), f"{model.__name__} can be changed; extend gateway.Config")
@@ -140,14 +163,14 @@ class ComponentContract:
         model = self.registration.config
         if has_milliseconds(model):
             return  # bare numbers mean milliseconds in the YAML, and are kept as seconds
-        first = model.model_validate(self.config())
+        first = self._validated()
         written = first.model_dump(by_alias=True, exclude_unset=True)
         second = model.model_validate(written)
         expect(second == first, f"{model.__name__} reads {written!r}, which it wrote, as {second!r}")
 
     def test_secrets_are_masked(self) -> None:
         """What is secret stands in no log, message or dump."""
-        config = self.registration.config.model_validate(self.config())
+        config = self._validated()
         bare = unmasked_fields(self.registration.config)
         expect(not bare, f"called like secrets, but plain text: {', '.join(bare)}; make them pydantic.SecretStr")
         shown = f"{config!r} {config} {config.model_dump(mode='json')}"
@@ -180,6 +203,15 @@ class ComponentContract:
                 await asyncio.sleep(0)
 
         await expect_a_running_loop(live, "starting and stopping it")
+
+
+@contextlib.contextmanager
+def _saying_whose_configuration() -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        error.add_note("The configuration is what 'config' of the test class returns: override it.")
+        raise
 
 
 @cache

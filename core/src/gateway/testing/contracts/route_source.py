@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +14,6 @@ from gateway.config.aliases import RULE_ALIASES
 from gateway.config.result import Configured
 from gateway.interfaces import RuleOutcome, SourcedRule
 from gateway.pluginhost import Plugin
-from gateway.pluginhost.collect import build_manager, collect_offers
 from gateway.registrations import DiscoveryRegistration, Registration, RouteSourceRegistration
 from gateway.testing.contracts.expectation import expect
 from gateway.testing.contracts.standstill import fastest_s
@@ -148,11 +146,9 @@ class RouteSourceContract(WatchingContract[Rules]):
         if below is None:
             yield component
             return
-        plugin = self.plugin
-        assert isinstance(plugin, str), "a source over a provider is one of a plugin's offers; name its module"  # noqa: S101 - a bug of the caller's
-        offers = collect_offers(build_manager(), plugin, importlib.import_module(plugin))
-        (offer,) = (each for each in offers if isinstance(each, DiscoveryRegistration) and each.name == below)
-        provider: DiscoveryProvider = await bench.build(offer, self.provider_config())
+        provider: DiscoveryProvider = await bench.build(
+            self.offered(DiscoveryRegistration, below), self.provider_config()
+        )
         source: RouteSource = component.over(provider)
         async with supervised(bench, lambda: provider.watch(lambda snapshot: None)):
             yield source
