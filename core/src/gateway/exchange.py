@@ -86,13 +86,11 @@ class Exchange:
         is_cancelled: Whether the client went away before the response began.
     """
 
-    # One is made per request: defaults in the class spare setting them.
+    # One is made per request: defaults in the class spare setting them, where nothing reads them before they are set.
     route: Route
     params: Mapping[str, str] = NO_PARAMS
     principal: Principal | None = None
     instance: Instance | None = None
-    attempts = 0
-    excluded: tuple[Instance, ...] = ()
     service_s = 0.0
     queue_s = 0.0
     connect_s = 0.0
@@ -100,19 +98,20 @@ class Exchange:
     sent_bytes = 0
     duration_s = 0.0
     error: BaseException | None = None
-    is_cancelled = False
     _compiled: _Compiled | None = None
     _coroutine: Coroutine[Any, Any, Response] | None = None
     _waiter: Any = None
     _task: asyncio.Task[None] | None = None
     _state: dict[str, Any] | None = None
-    _is_finished = False
 
     def __init__(self, request: Request, responder: Responder) -> None:
         self.request = request
         self.responder = responder
         self.started_s = time.monotonic()
         self.upstream_path = request.path
+        self.attempts = 0
+        self.excluded: tuple[Instance, ...] = ()
+        self.is_cancelled = self._is_finished = False
 
     @property
     def state(self) -> dict[str, Any]:

@@ -94,13 +94,35 @@ class _Extended(Section):
         lines: Lines of an HTTP/1.1 head.
     """
 
-    __slots__ = ("_before", "_lines", "_names")
+    # ``pairs``, ``values`` and ``memo`` are made when somebody asks.
+    __slots__ = ("_before", "_lines", "_memo", "_names", "_pairs", "_values")
 
     def __init__(self, before: Section, names: frozenset[bytes], lines: bytes) -> None:
         self._before = before
         self._names = names
         self._lines = lines
+        self._pairs: Sequence[Pair] | None = None
+        self._values: Mapping[bytes, bytes] | None = None
+        self._memo: dict[object, Any] | None = None
         self.block = before.block + lines
+
+    @property
+    def pairs(self) -> Sequence[Pair]:  # type: ignore[override]  # read-only here as everywhere
+        if self._pairs is None:
+            self._pairs = (*self._before.pairs, *_pairs(self._lines))
+        return self._pairs
+
+    @property
+    def values(self) -> Mapping[bytes, bytes]:  # type: ignore[override]  # likewise
+        if self._values is None:
+            self._values = dict(reversed(self.pairs))
+        return self._values
+
+    @property
+    def memo(self) -> dict[object, Any]:  # type: ignore[override]  # likewise
+        if self._memo is None:
+            self._memo = {}
+        return self._memo
 
     def among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
         found = self._before.among(names)
@@ -115,19 +137,6 @@ class _Extended(Section):
         rest = self._before.without(names)
         return self if rest is self._before else _Extended(rest, self._names, self._lines)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of them
-        # Called where an attribute is not set, as these are until somebody asks.
-        if name == "pairs":
-            self.pairs = (*self._before.pairs, *_pairs(self._lines))
-            return self.pairs
-        if name == "values":
-            self.values = dict(reversed(self.pairs))
-            return self.values
-        if name == "memo":
-            self.memo = {}
-            return self.memo
-        raise AttributeError(name)
-
 
 class Headers:
     """The fields of a message, in order, names in lower case (RFC 9110 section 5).
@@ -139,18 +148,15 @@ class Headers:
         pairs: The fields as ``(lower-case name, value)`` in bytes; the list is used as it is, not copied.
 
     Attributes:
-        pairs: The fields, to be read and changed. Where reading is enough, the methods spare a message with a section
-            the list of its own.
         section: The fields as they arrived, until somebody asks for ``pairs``; then ``None``.
     """
 
-    __slots__ = ("pairs", "section")
+    __slots__ = ("_pairs", "section")
 
-    pairs: list[Pair]
     section: Section | None
 
     def __init__(self, pairs: list[Pair] | None = None) -> None:
-        self.pairs = pairs if pairs is not None else []
+        self._pairs = pairs if pairs is not None else []
         self.section = None
 
     @classmethod
@@ -160,14 +166,19 @@ class Headers:
         headers.section = section
         return headers
 
-    def __getattr__(self, name: str) -> list[Pair]:
-        # Called where an attribute is not set, as ``pairs`` is as long as there is a section: the others pay nothing.
-        if name != "pairs":
-            raise AttributeError(name)
-        assert self.section is not None  # noqa: S101 - one of them is always set
-        pairs = self.pairs = [*self.section.pairs]
+    @property
+    def pairs(self) -> list[Pair]:
+        """The fields, to be read and changed. Where reading is enough, the methods spare a message its own list."""
+        section = self.section
+        if section is not None:
+            self._pairs = [*section.pairs]
+            self.section = None
+        return self._pairs
+
+    @pairs.setter
+    def pairs(self, pairs: list[Pair]) -> None:
+        self._pairs = pairs
         self.section = None
-        return pairs
 
     # Bytes, for protocol plugins and for what is on the hot path. Names are in lower case.
 
@@ -199,10 +210,8 @@ class Headers:
         """Append fields that are known to be in order."""
         section = self.section
         if section is None:
-            self.pairs += pairs
+            self._pairs += pairs
         else:
-            # Not by way of __getattr__, which Python calls with an exception in its hands.
-            self.section = None
             self.pairs = [*section.pairs, *pairs]
 
     def extend_lines(self, names: frozenset[bytes], lines: bytes) -> None:
@@ -214,7 +223,7 @@ class Headers:
         """
         section = self.section
         if section is None:
-            self.pairs += _pairs(lines)
+            self._pairs += _pairs(lines)
         else:
             self.section = _Extended(section, names, lines)
 

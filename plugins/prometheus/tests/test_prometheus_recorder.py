@@ -120,6 +120,16 @@ def test_an_instance_that_took_the_name_of_another_keeps_its_series(
     assert [labels[1] for labels in series_of(metrics, BACKEND[0])] == ["web-0"]
 
 
+def test_an_instance_that_was_asked_in_strange_ways_only_is_forgotten_too(
+    recorder: Recorder, directory: Directory, metrics: Metrics
+) -> None:
+    recorder.attempt_finished(exchange("BREW"), attempt(instance("web-0", 1)))
+    directory.known["orders"] = []
+    recorder.forget_gone(0.0)
+    recorder.forget_gone(300.0)
+    assert not series_of(metrics, BACKEND[0])
+
+
 def test_what_strangers_choose_is_not_kept(recorder: Recorder) -> None:
     one = instance()
     for number in range(1000):
@@ -129,7 +139,7 @@ def test_what_strangers_choose_is_not_kept(recorder: Recorder) -> None:
         recorder.exchange_finished(made)
     assert not recorder._exchanges
     assert not recorder._active
-    assert not recorder._attempts[one]
+    assert not recorder._attempts
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway_ratelimit.algorithms.token_bucket import TokenBucket
 from gateway_ratelimit.table import Table
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ async def table(surroundings: Any) -> Any:
 def put(table: Table, key: str, fresh_at: int, now: int = 0) -> None:
     place = table.place(key)
     with table.lock(place.number):
-        table.store(place, table.load(place)[0], (fresh_at,), now)
+        table.store(place, (fresh_at,), now, is_known=table.load(place) is not None)
 
 
 def find(table: Table, key: str) -> int | None:
-    state = table.load(table.place(key))[1]
+    state = table.load(table.place(key))
     return state[0] if state is not None else None
 
 
@@ -55,6 +56,18 @@ async def test_all_workers_see_the_same(table: Table, surroundings: Any) -> None
     put(table, "a", 5)
     assert find(other, "a") == 5
     await other.aclose()
+
+
+async def test_a_key_that_made_room_for_another_is_not_taken_for_it(table: Table) -> None:
+    first, *others, last = keys_of_one_set(table, 9)
+    take_one = TokenBucket(rate=1, burst=10, window=1000).take
+    table.update(table.place(first), take_one, 0, 1)
+    for key in [*others, last]:
+        put(table, key, 10**6)
+    # Its slot holds somebody else's state by now.
+    assert find(table, first) is None
+    _, _, remaining, _, _ = table.update(table.place(first), take_one, 0, 1)
+    assert remaining == 9
 
 
 async def test_nobody_can_tell_which_keys_share_a_set(table: Table, surroundings: Any) -> None:
@@ -93,7 +106,7 @@ async def test_far_more_keys_than_it_holds_take_no_more_memory_than_the_table(su
         put(table, str(number), 10**18)
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(250_000):
-        table.store(table.place(str(number)), -1, (10**18,), 0)
+        table.store(table.place(str(number)), (10**18,), 0, is_known=False)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
     assert grown_kib < size / 1024 + 4096
     assert table.capacity == pytest.approx(size / 24, rel=0.01)
@@ -111,8 +124,8 @@ table = Table(SharedMemory(int(sys.argv[1]), size), size, 1, Series())
 place = table.place("one")
 for _ in range(5000):
     with table.lock(place.number):
-        slot, state = table.load(place)
-        table.store(place, slot, ((state[0] if state else 0) + 1,), 0)
+        state = table.load(place)
+        table.store(place, ((state[0] if state else 0) + 1,), 0, is_known=state is not None)
 """
 
 

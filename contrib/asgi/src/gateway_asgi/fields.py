@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from random import getrandbits
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gateway import ErrorType, GatewayError, Headers, Request
 from gateway.forwarding import FORWARDING_FIELDS
-from gateway.semantics import HOP_BY_HOP, METHODS, NO_CONTENT, REQUEST_ID, is_authority, lookalikes
+from gateway.semantics import HOP_BY_HOP, METHODS, NO_CONTENT, REQUEST_ID, is_authority, lookalikes, new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +104,7 @@ def _request_id(pairs: Iterable[tuple[bytes, bytes]]) -> str:
     given = [value for name, value in pairs if name == b"x-request-id"]
     if len(given) == 1 and REQUEST_ID.fullmatch(given[0]):
         return given[0].decode("ascii")
-    return f"{getrandbits(128):032x}"
+    return new_request_id()
 
 
 def _fault(

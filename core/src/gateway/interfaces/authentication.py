@@ -17,8 +17,10 @@ __all__ = ["Authenticator"]
 class Authenticator(Protocol):
     """Finds out who is calling.
 
-    It may have ``conceal`` too, a function that takes its credentials off a request that is let in, so that no service
-    sees them: ``conceal(request)``, synchronous. ``None`` forwards them.
+    It may have two functions more, both synchronous. ``conceal(request)`` takes its credentials off a request that is
+    let in, so that no service sees them; where it is ``None`` they are forwarded. ``recall(request)`` returns the
+    principal where that is known at once, as that of a caller who was here a moment ago, and ``None`` in all other
+    cases, wrong credentials among them: then ``authenticate`` is asked. It saves such requests a coroutine.
     """
 
     async def authenticate(self, request: Request, /) -> Principal | None:

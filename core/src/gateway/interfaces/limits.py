@@ -39,8 +39,9 @@ class Decision:
 class Limiter(Protocol):
     """Decides whether this much more may be served now.
 
-    It may define ``refund(key, cost)`` too, which gives back what was taken for a request that another limiter of the
-    route then refused; synchronous, returns at once.
+    It may define two methods more, both synchronous. ``refund(key, cost)`` gives back what was taken for a request that
+    another limiter of the route then refused. ``acquire_now(key, cost)`` is ``acquire`` of a limiter that never waits;
+    it is called in its place, which saves each request a coroutine.
     """
 
     async def acquire(self, key: str, cost: int, /) -> Decision:

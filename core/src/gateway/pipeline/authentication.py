@@ -9,7 +9,8 @@ from gateway.errors import ErrorType, GatewayError, Unauthorized
 from gateway.principal import Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
 
     from gateway.exchange import Exchange, Handler
     from gateway.interfaces import Authenticator, Route
@@ -92,7 +93,7 @@ class AuthenticationPolicy:
         (applied,) = self._authenticators
         ask, conceal = applied.authenticator.authenticate, self._conceal
 
-        async def authenticate(exchange: Exchange) -> Response:
+        async def ask_closely(exchange: Exchange) -> Response:
             request = exchange.request
             try:
                 principal = await ask(request)
@@ -107,6 +108,21 @@ class AuthenticationPolicy:
             elif self._is_required:
                 raise Unauthorized(challenge=self._challenge)
             return await next(exchange)
+
+        recall: Callable[[Request], Principal | None] | None = getattr(applied.authenticator, "recall", None)
+        if recall is None:
+            return ask_closely
+
+        # No coroutine: all of it comes before the rest.
+        def authenticate(exchange: Exchange) -> Coroutine[Any, Any, Response]:
+            request = exchange.request
+            principal = recall(request)
+            if type(principal) is not Principal:
+                return ask_closely(exchange)
+            exchange.principal = principal
+            for take_off in conceal:
+                take_off(request)
+            return next(exchange)
 
         return authenticate
 

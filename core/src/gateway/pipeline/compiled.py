@@ -109,7 +109,7 @@ class CompiledRoute:
         on_finish: Called after every exchange.
     """
 
-    __slots__ = ("_containment", "_observers", "_on_finish", "handler", "needs_task", "route")
+    __slots__ = ("_containment", "_on_finish", "_tell", "handler", "needs_task", "route")
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class CompiledRoute:
         self.route = route
         self.handler = handler
         self.needs_task = needs_task
-        self._observers = observers
+        self._tell = observers.exchange_finished if observers else None
         self._containment = containment
         self._on_finish = on_finish
 
@@ -135,9 +135,10 @@ class CompiledRoute:
     def finished(self, exchange: Exchange) -> None:
         """Count the exchange as finished, and have the observers told."""
         # First: when the last exchange is finished, a retired generation may give its observers up.
-        if self._observers:
-            self._observers.exchange_finished(exchange)
-        self._on_finish()
+        tell, on_finish = self._tell, self._on_finish
+        if tell is not None:
+            tell(exchange)
+        on_finish()
 
     def __repr__(self) -> str:
         return f"<CompiledRoute {self.route.id}>"

@@ -68,7 +68,10 @@ class Teller:
         """Return the fields that go with a decision, if it is the only one, as lines of an HTTP/1.1 head."""
         if decision.limit != self._limit or decision.window_s != self._window_s:
             self.take_note(decision)
-        remaining, reset = max(decision.remaining, 0), _whole_seconds(decision.reset_s)
+        remaining, reset_s = decision.remaining, decision.reset_s
+        if remaining < 0:
+            remaining = 0
+        reset = math.ceil(reset_s) if 0.0 < reset_s < MAX_RESET_S else _whole_seconds(reset_s)
         return self._lines % ((remaining, reset) if self._is_told_once else (remaining, reset, remaining, reset))
 
     def refusal(self, decision: Decision, tellers: Sequence[Teller]) -> list[Field]:

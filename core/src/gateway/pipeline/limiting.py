@@ -151,13 +151,15 @@ class LimitPolicy:
         """Return the handler for what most routes have: one limiter."""
         (applied,) = self._limiters
         prefix, key_of, acquire, cost = applied.prefix(route), applied.key, applied.limiter.acquire, applied.cost
+        acquire_now: Callable[[str, int], Decision] | None = getattr(applied.limiter, "acquire_now", None)
         asked, teller = self._asked.labels(route.id, applied.label), Teller(applied)
         names, lines_of = frozenset[bytes]() if applied.is_shadow else teller.names, teller.lines
 
         async def limit(exchange: Exchange) -> Response:
             asked.value += 1.0
             try:
-                decision = await acquire(prefix + key_of(exchange), cost)
+                key = prefix + key_of(exchange)
+                decision = await acquire(key, cost) if acquire_now is None else acquire_now(key, cost)
             except Exception as error:  # noqa: BLE001 - raised again, unless it may pass
                 self._note_failure(exchange, applied, error)
                 return await next(exchange)

@@ -96,12 +96,18 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
             instance.last_latency_s = duration_s
             instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
             if stream is None:
-                _release(instance)
+                if instance.release_listeners:
+                    _release(instance)
+                else:
+                    instance.in_flight -= 1
             else:
                 stream.on_close = partial(_release, instance)
             if report is not None and (is_wanted is None or is_wanted(exchange)):
-                status = response.status
-                report(exchange, AttemptRecord(instance=instance, status=status, error=None, duration_s=duration_s))
+                # The constructor's keyword arguments cost more than the rest of this: set the attributes instead.
+                attempt = AttemptRecord.__new__(AttemptRecord)
+                attempt.instance, attempt.status, attempt.error = instance, response.status, None
+                attempt.duration_s = duration_s
+                report(exchange, attempt)
             return response
 
     return dispatch

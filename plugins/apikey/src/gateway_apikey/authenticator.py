@@ -99,6 +99,12 @@ class ApiKeyAuthenticator:
         """Say whether the file is still as it was read."""
         return self._file is None or signature_of(self._file) == self._signature
 
+    def recall(self, request: Request) -> Principal | None:
+        """Return whose key came with the same fields before, if it is one that never ends."""
+        section = request.headers.section
+        memo = section.memo.get(self) if section is not None else None
+        return memo[2] if memo is not None and memo[0] is self._index else None
+
     async def authenticate(self, request: Request) -> Principal | None:
         """Return who has the key that the request carries; ``None`` if it carries none.
 
@@ -134,7 +140,8 @@ class ApiKeyAuthenticator:
             self._unknown.value += 1
             raise self._refusal("the API key is not valid", "unknown API key")
         if section is not None and source in self._fields:
-            section.keep(self, (self._index, known))
+            lasts = not known.is_disabled and known.principal.expires_at_utc is None
+            section.keep(self, (self._index, known, known.principal if lasts else None))
         return known
 
     def _check(self, known: KnownKey) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from random import getrandbits
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, Exchange, GatewayError, Headers, Request, Response
-from gateway.semantics import count_forwards
+from gateway.semantics import count_forwards, new_request_id
 from gateway_http.body_receiving import BodyReceiver, malformed
 from gateway_http.fields import END_OF_HEAD, Malformed, check_request_fields
 from gateway_http.request_fields import NO_FIELDS, RequestFields, read_request_fields
@@ -31,6 +30,7 @@ __all__ = ["RequestReceiver"]
 MAX_REMEMBERED_BYTES = 4096
 """Longer header sections are not remembered: an idle connection should cost little."""
 
+_ordinary = ORDINARY_LINE.fullmatch
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -140,7 +140,7 @@ class RequestReceiver(BodyReceiver):
     def _begin(self, head: bytes) -> None:
         """Serve a head. What came behind it is in ``_received``."""
         line, _, section = head.partition(b"\r\n")
-        ordinary = ORDINARY_LINE.fullmatch(line.decode("latin-1"))
+        ordinary = _ordinary(line.decode("latin-1"))
         fields = self._fields
         if ordinary is None or len(head) > self._short_head_bytes:
             self._begin_closely(head, line, section)
@@ -161,7 +161,7 @@ class RequestReceiver(BodyReceiver):
         headers.section = fields.shared
         request.body = b""
         request.origin = fields.origin
-        request.id = fields.request_id or f"{getrandbits(128):032x}"
+        request.id = fields.request_id or new_request_id()
         request.upgrade = None
         exchange = self._exchange = Exchange(request, self)
         if fields.has_body and not self._take_body(exchange, fields):
@@ -189,7 +189,7 @@ class RequestReceiver(BodyReceiver):
             self._refuse(error)
             return
         request = Request(asked.method, asked.path, query=asked.query, headers=Headers(fields.pairs.copy()))
-        request.id = fields.request_id or f"{getrandbits(128):032x}"
+        request.id = fields.request_id or new_request_id()
         exchange = self._exchange = Exchange(request, self)
         try:
             self._examine(request, asked, fields)
@@ -274,7 +274,7 @@ class RequestReceiver(BodyReceiver):
         """Answer a request that is refused, or bytes that are none (``exchange`` is ``None``), and close."""
         self._drop_input()
         if exchange is None:
-            request = Request("-", "/", id=f"{getrandbits(128):032x}", scheme=self._scheme, client=self._hop.peer)
+            request = Request("-", "/", id=new_request_id(), scheme=self._scheme, client=self._hop.peer)
             exchange = Exchange(request, self)
         self._exchange = exchange
         self._adapter.refuse(exchange, error)
@@ -308,6 +308,7 @@ class RequestReceiver(BodyReceiver):
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.finish(self._sent_bytes)
+            self.deadline_s = exchange.started_s + exchange.duration_s + self._idle_timeout_s
         if self._request_body is not None:
             # Answered before it was read: the rest of it would be taken for the next request.
             self._spoil(GatewayError(ErrorType.BAD_REQUEST, "the response was sent before the request was read"))
@@ -315,7 +316,6 @@ class RequestReceiver(BodyReceiver):
             self._leave()
             return
         self._unsent = 0
-        self.deadline_s = time.monotonic() + self._idle_timeout_s
         if self._is_reading_paused:
             # Not from within an answer: a flood of pipelined requests must not nest.
             asyncio.get_running_loop().call_soon(self._read_on)

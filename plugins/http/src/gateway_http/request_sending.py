@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway import Exchange
-    from gateway_http.fields import Pairs
     from gateway_http.pool import InstancePool
 
 __all__ = ["RequestSender"]
@@ -83,14 +82,14 @@ class RequestSender(asyncio.Protocol):
         waiter: Waiter[Response] = Waiter()
         self._waiter = waiter
         method, query, body, origin = request.method, request.query, request.body, request.origin
-        headers = request.headers
-        if not exchange.route.preserve_host or not origin.host:
-            headers = Headers(_with_host(headers.pairs, self._pool.instance.authority))
-        if headers.has_any(_OURS):
-            headers = Headers([pair for pair in headers.pairs if pair[0] not in _OURS])
+        section = request.headers.section
+        if section is None or not exchange.route.preserve_host or not origin.host or section.among(_OURS):
+            fields = self._mended(exchange)
+        else:
+            fields = section.block
         target = f"{exchange.upstream_path}?{query}" if query else exchange.upstream_path
         beginning = f"{method} {target} HTTP/1.1\r\nx-request-id: {request.id}\r\n".encode("latin-1")
-        head = beginning + headers.block() + origin.forwarding.block
+        head = beginning + fields + origin.forwarding.block
         if request.upgrade is not None and request.upgrade in exchange.route.allow_upgrade:
             head += f"connection: upgrade\r\nupgrade: {request.upgrade}\r\n".encode("latin-1")
         if isinstance(body, Body):
@@ -100,6 +99,14 @@ class RequestSender(asyncio.Protocol):
         else:
             self._outbox.write(self._transport, head + b"\r\n")
         return waiter
+
+    def _mended(self, exchange: Exchange) -> bytes:
+        """Return the fields of a request without those that only the connection may send, and for the right host."""
+        pairs = [pair for pair in exchange.request.headers.pairs if pair[0] not in _OURS]
+        if not exchange.route.preserve_host or not exchange.request.origin.host:
+            authority = self._pool.instance.authority.encode("ascii")
+            pairs = [(b"host", authority), *(pair for pair in pairs if pair[0] != b"host")]
+        return Headers(pairs).block()
 
     def _send_streaming(self, head: bytes, body: Body) -> None:
         self._is_chunking = body.length is None
@@ -166,7 +173,3 @@ class RequestSender(asyncio.Protocol):
     def _fail(self, error: GatewayError) -> None:
         """Break off what is under way and close the connection."""
         raise NotImplementedError
-
-
-def _with_host(pairs: Pairs, authority: str) -> Pairs:
-    return [(b"host", authority.encode("ascii")), *(pair for pair in pairs if pair[0] != b"host")]

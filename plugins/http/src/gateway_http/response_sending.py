@@ -121,12 +121,14 @@ class ResponseSender(asyncio.Protocol):
         ):
             self._respond_closely(exchange, response)
             return
-        headers = response.headers
-        if headers.names_among(_OURS) != _DATE_ONLY:
-            headers = _mended(headers)
+        section = response.headers.section
+        if section is not None and section.among(_OURS) == _DATE_ONLY:
+            fields = section.block
+        else:
+            fields = _mended(response.headers).block()
         end = f"x-request-id: {request.id}\r\ncontent-length: {len(body)}\r\n{self._connection_line}\r\n"
         self._sent_bytes = len(body)
-        self._outbox.write(self._transport, b"".join((line, headers.block(), end.encode("latin-1"), body)))
+        self._outbox.write(self._transport, b"".join((line, fields, end.encode("latin-1"), body)))
         self._finish()
 
     def _respond_closely(self, exchange: Exchange, response: Response) -> None:

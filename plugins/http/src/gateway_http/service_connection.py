@@ -48,6 +48,9 @@ NO_CONTENT = 204
 NOT_MODIFIED = 304
 
 
+_ordinary_status = ORDINARY_STATUSES.get
+
+
 class StaleConnection(Exception):
     """A kept connection was closed by the service before the response began; the connector tries another."""
 
@@ -114,7 +117,7 @@ class ServiceConnection(RequestSender):
             return
         beginning = data.find(b"\r\n") + 2
         end = data.find(END_OF_HEAD) + 4
-        status = ORDINARY_STATUSES.get(data[: beginning - 2])
+        status = _ordinary_status(data[: beginning - 2])
         if status is None or not beginning < end <= self._max_head_bytes or self._received:
             self._receive_head(self._received + data)
             return

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import math
 import time
-from random import getrandbits
 from typing import TYPE_CHECKING, cast
 
 from gateway import Body, ErrorType, Exchange, GatewayError, Headers, Request, Response
-from gateway.semantics import NO_CONTENT, count_forwards
+from gateway.semantics import NO_CONTENT, count_forwards, new_request_id
 from gateway_http2.client_tunnel import ClientTunnel
 from gateway_http2.engine import ErrorCode, Stream, StreamFault, literal
 from gateway_http2.request_fields import RequestFields, read_trailers
@@ -222,7 +221,7 @@ class ClientStream(Stream):
         request.headers = Headers.shared(fields.shared)
         request.body = body
         request.origin = fields.origin
-        request.id = fields.request_id or f"{getrandbits(128):032x}"
+        request.id = fields.request_id or new_request_id()
         request.upgrade = fields.upgrade
         if fields.upgrade is not None:
             ClientTunnel.prepare(request)

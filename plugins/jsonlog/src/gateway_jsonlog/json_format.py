@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from gateway import GatewayError
 from gateway.interfaces import SHADOW_STATE
-from gateway_jsonlog.durations import as_seconds
 from gateway_jsonlog.query import redact_query
 from gateway_jsonlog.recurring import RecurringParts, readable
 from gateway_jsonlog.timestamps import IsoTime
@@ -89,25 +88,24 @@ class JsonFormat:
             or (instance is not None and known.endpoint is not instance.endpoint)
         ):
             known = self._recurring.make(key, route, instance)
-        text = (
-            f'{{"time":"{now.text}","request_id":{quoted(request.id)}{known.text},"path":{quoted(request.path)}'
-            f',"bytes_in":{len(body) if type(body) is bytes else body.received_bytes}'  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
-            f',"bytes_out":{exchange.sent_bytes},"duration_s":{as_seconds(duration_s)}'
-        )
-        if instance is not None:
-            text = f'{text},"attempts":{exchange.attempts},"first_byte_s":{as_seconds(exchange.service_s)}'
-        if (
-            exchange.principal is not None
-            or exchange.error is not None
-            or exchange.has_state
+        principal = exchange.principal
+        who = "" if principal is None else f',"principal":{quoted(principal.subject)}'
+        asked = "" if instance is None else f',"attempts":{exchange.attempts},"first_byte_s":{exchange.service_s:.6f}'
+        is_ordinary = not (
+            exchange.error is not None
             or exchange.connect_s
             or exchange.queue_s
-            or b"traceparent" in fields
+            or exchange.has_state
             or request.query
+            or b"traceparent" in fields
             or self._logs_headers
-        ):
-            text += self._more(exchange, fields)
-        return text + (self._end_if_drawn if is_drawn else self._end)
+        )
+        return (
+            f'{{"time":"{now.text}","request_id":{quoted(request.id)}{known.text},"path":{quoted(request.path)}'
+            f',"bytes_in":{len(body) if type(body) is bytes else body.received_bytes}'  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
+            f',"bytes_out":{exchange.sent_bytes},"duration_s":{duration_s:.6f}{asked}{who}'
+            f"{'' if is_ordinary else self._more(exchange, fields)}{self._end_if_drawn if is_drawn else self._end}"
+        )
 
     def _more(self, exchange: Exchange, fields: Mapping[bytes, bytes]) -> str:
         """Return the part of a line that most lines do not have."""
@@ -122,8 +120,6 @@ class JsonFormat:
         parent = fields.get(b"traceparent")
         if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
             text += f',"trace_id":"{trace[1].decode("ascii")}"'
-        if exchange.principal is not None:
-            text += f',"principal":{quoted(exchange.principal.subject)}'
         if exchange.error is not None:
             text += _error(exchange.error)
         if exchange.has_state and (decisions := exchange.state.get(SHADOW_STATE)):

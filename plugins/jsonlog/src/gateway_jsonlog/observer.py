@@ -81,7 +81,8 @@ class AccessLog:
         is_drawn = self._sample < 1 and not self._must_stay(exchange.error, status, exchange.duration_s)
         if is_drawn and self._draw() >= self._sample:
             return
-        self._write(self._line(exchange, status, is_drawn=is_drawn))
+        write, line = self._write, self._line  # functions that the interpreter would otherwise look for as methods
+        write(line(exchange, status, is_drawn=is_drawn))
 
     def _must_stay(self, error: BaseException | None, status: int, duration_s: float) -> bool:
         """Tell whether a line is written whatever the lot says: the request failed, or was slow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway import Endpoint, Instance, Route
@@ -19,18 +19,21 @@ Key = tuple[str, str, str, str, int, str, bytes, "Instance | None"]
 """Client, host, version of HTTP, method, status, id of the route, user agent, instance."""
 
 
-class RecurringPart(NamedTuple):
+class RecurringPart:
     """A part of lines, and what it was made of, as far as the key does not say it.
 
-    Attributes:
+    Args:
         text: The part.
         route: The route, of which a reload makes another one.
         endpoint: What was known of the instance; ``None`` if none was asked.
     """
 
-    text: str
-    route: Route
-    endpoint: Endpoint | None
+    __slots__ = ("endpoint", "route", "text")
+
+    def __init__(self, text: str, route: Route, endpoint: Endpoint | None) -> None:
+        self.text = text
+        self.route = route
+        self.endpoint = endpoint
 
 
 class RecurringParts:

@@ -82,6 +82,20 @@ class JwtAuthenticator:
         """Say whether the key files are still as they were read."""
         return all(issuer.source.is_current() for issuer in self._issuers if isinstance(issuer.source, KeyFile))
 
+    def recall(self, request: Request) -> Principal | None:
+        """Return whom the token of the request names, if it was verified before."""
+        try:
+            for source in self._sources:
+                token = source.find(request)
+                if token is not None:
+                    principal = self._cache.get(sha256(token).digest(), self._clock())
+                    if principal is not None:
+                        self._cached.value += 1
+                    return principal
+        except InvalidToken:
+            return None  # authenticate() says what is wrong
+        return None
+
     async def authenticate(self, request: Request) -> Principal | None:
         """Return whom the token of the request names; ``None`` if it carries none.
 
@@ -89,16 +103,14 @@ class JwtAuthenticator:
             Unauthorized: If it carries one that is not valid, or several.
             GatewayError: ``unavailable`` while the keys of its issuer cannot be fetched.
         """
+        principal = self.recall(request)
+        if principal is not None:
+            return principal
         try:
             for source in self._sources:
                 token = source.find(request)
                 if token is not None:
-                    digest = sha256(token).digest()
-                    principal = self._cache.get(digest, self._clock())
-                    if principal is not None:
-                        self._cached.value += 1
-                        return principal
-                    return await self._verify(token, digest)
+                    return await self._verify(token, sha256(token).digest())
         except InvalidToken as error:
             self._refused.value += 1
             challenge = f'Bearer error="invalid_token", error_description="{error.public}"'

@@ -79,7 +79,8 @@ class Recorder:
         # Found again by what they are for; what is not known, such as a method of a stranger's, is not kept.
         self._exchanges: dict[tuple[str, str, int], _Counted] = {}
         self._active: dict[tuple[str, str], Series] = {}
-        self._attempts: dict[Instance, dict[tuple[str, int | None], tuple[Series, HistogramSeries]]] = {}
+        self._attempts: dict[tuple[Instance, str, int | None], tuple[Series, HistogramSeries]] = {}
+        self._instances: set[Instance] = set()  # those that were asked, until they have been gone for long enough
         self._gone_since_s: dict[Instance, float] = {}
         context.expose(PROCESS_KEY, os.getpid)
         context.background.start("forgetting instances that are gone", self._forget_now_and_then)
@@ -157,13 +158,10 @@ class Recorder:
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Count it, as answered or not."""
         instance = attempt.instance
-        known = self._attempts.get(instance)
-        if known is None:
-            known = self._attempts[instance] = {}
-        key = (exchange.request.method, attempt.status)
-        found = known.get(key)
+        key = (instance, exchange.request.method, attempt.status)
+        found = self._attempts.get(key)
         if found is None:
-            found = self._find_attempt(instance, *key)
+            found = self._find_attempt(*key)
         requests, duration = found
         requests.value += 1.0
         duration.observe(attempt.duration_s)
@@ -194,13 +192,14 @@ class Recorder:
         return series
 
     def _find_attempt(self, instance: Instance, method: str, status: int | None) -> tuple[Series, HistogramSeries]:
+        self._instances.add(instance)
         labels = (instance.service, instance.id, *self._method(method))
         found = (
             self._backend_requests.labels(*labels, *self._status(status)),
             self._backend_duration.labels(*labels),
         )
         if method in METHODS and (status is None or _is_status(status)):
-            self._attempts[instance][method, status] = found
+            self._attempts[instance, method, status] = found
         return found
 
     def _method(self, method: str) -> tuple[str, ...]:
@@ -237,10 +236,13 @@ class Recorder:
         """
         known = {instance for service in self._directory.services() for instance in self._directory.instances(service)}
         names = {(instance.service, instance.id) for instance in known}
-        for instance in [each for each in self._attempts if each not in known]:
-            if now_s - self._gone_since_s.setdefault(instance, now_s) < FORGET_AFTER_S:
-                continue
-            del self._attempts[instance], self._gone_since_s[instance]
+        gone = self._instances - known
+        forgotten = {each for each in gone if now_s - self._gone_since_s.setdefault(each, now_s) >= FORGET_AFTER_S}
+        self._instances -= forgotten
+        for key in [key for key in self._attempts if key[0] in forgotten]:
+            del self._attempts[key]
+        for instance in forgotten:
+            del self._gone_since_s[instance]
             # Another one may have its name by now.
             if (instance.service, instance.id) not in names:
                 self._remove(instance)

@@ -57,6 +57,10 @@ class MemoryLimiter:
         await self._shared.release(self._table_key)
 
     async def acquire(self, key: str, cost: int) -> Decision:
+        """Take ``cost`` from the quota of ``key``; see ``acquire_now``."""
+        return self.acquire_now(key, cost)
+
+    def acquire_now(self, key: str, cost: int) -> Decision:
         """Take ``cost`` from the quota of ``key``.
 
         Raises:
@@ -88,9 +92,9 @@ class MemoryLimiter:
         place = table.place(self._prefix + key)
         with table.lock(place.number):
             now = self._clock()
-            slot, state = table.load(place)
+            state = table.load(place)
             if state is not None and state[0] > now:
-                table.store(place, slot, self._algorithm.give_back(state, now, cost), now)
+                table.store(place, self._algorithm.give_back(state, now, cost), now, is_known=True)
 
     async def _open(self) -> Table:
         size = self._limit.store.memory.size

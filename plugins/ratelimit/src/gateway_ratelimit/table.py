@@ -1,8 +1,8 @@
 """A hash table of counters in memory that all workers share, of a fixed size.
 
-Layout: a page with a random key, then sets of eight slots: eight tags of 16 bytes, then eight states of 64-bit
-integers. A tag is a keyed hash of whose quota it is, so that nobody can aim at a set or at a foreign tag; 128 bits of
-it are taken to be the name itself. A state begins with the time at which it says nothing any more; such a slot is free.
+Layout: a page with a random key, then sets of eight slots; a slot is a tag of 16 bytes and a state of 64-bit integers.
+A tag is a keyed hash of whose quota it is, so that nobody can aim at a set or at a foreign tag; 128 bits of it are
+taken to be the name itself. A state begins with the time at which it says nothing any more; such a slot is free.
 
 When all slots of a set are taken, the one that would be free first makes room: who has used up the most stays limited.
 """
@@ -13,7 +13,7 @@ import hashlib
 import os
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,23 +31,28 @@ _PAGE = 4096
 _SECRET_SIZE = 32
 _TAG_SIZE = 16
 _WAYS = 8
-_TAGS_SIZE = _WAYS * _TAG_SIZE
 _REMEMBERED_PLACES = 4096
 """Most requests come from few clients; this saves a microsecond for them."""
 
 
-class Place(NamedTuple):
+class Place:
     """Where a key is, if it is known.
 
-    Attributes:
+    Args:
         tag: Stands for the key.
         number: Of the set it belongs to; its lock has this number.
-        tags: Where the tags of the set begin.
+        begin: Where the set begins.
+
+    Attributes:
+        slot: Where the key was found last; it may have made room for another since.
     """
 
-    tag: bytes
-    number: int
-    tags: int
+    __slots__ = ("begin", "number", "slot", "tag")
+
+    def __init__(self, tag: bytes, number: int, begin: int) -> None:
+        self.tag = tag
+        self.number = number
+        self.begin = self.slot = begin
 
 
 class Table:
@@ -71,9 +76,8 @@ class Table:
         self.is_alone = memory.is_alone
         self._buffer = memory.buffer
         self._state_size = state_size
-        self._state = struct.Struct(f"={state_size}q")
-        self._fresh_at = struct.Struct("=q")
-        self._set_size = _TAGS_SIZE + _WAYS * self._state.size
+        self._slot = struct.Struct(f"={_TAG_SIZE}s{state_size}q")
+        self._set_size = _WAYS * self._slot.size
         self._sets = (size_bytes - _PAGE) // self._set_size
         self._evicted = evicted
         with memory.lock(0):
@@ -109,57 +113,48 @@ class Table:
 
     def update(self, place: Place, take: Take, now: int, cost: int) -> Verdict:
         """Decide about a request, and keep what that makes of the state: ``load``, ``take`` and ``store`` in one."""
-        tag, _, tags = place
-        states = tags + _TAGS_SIZE
-        # Tags are random: one does not begin in the middle of others.
-        position = self._buffer.find(tag, tags, states)
-        if position < 0:
-            verdict = take(None, now, cost)
-            if verdict[1] is not None:
-                self.store(place, -1, verdict[1], now)
-            return verdict
-        at = states + (position - tags) // _TAG_SIZE * self._state.size
-        verdict = take(self._state.unpack_from(self._buffer, at), now, cost)
-        state = verdict[1]
-        if state is not None:
-            if len(state) < self._state_size:
-                state += (0,) * (self._state_size - len(state))
-            self._state.pack_into(self._buffer, at, *state)
+        found = self._slot.unpack_from(self._buffer, place.slot)
+        state = found[1:] if found[0] == place.tag else self.load(place)
+        verdict = take(state, now, cost)
+        changed = verdict[1]
+        if changed is not None:
+            if state is not None and self._state_size == 1:
+                # As most are: a call less.
+                self._slot.pack_into(self._buffer, place.slot, place.tag, changed[0])
+            else:
+                self.store(place, changed, now, is_known=state is not None)
         return verdict
 
-    def load(self, place: Place) -> tuple[int, State | None]:
-        """Return the slot of a key and its state; -1 and ``None`` if it is unknown."""
-        position = self._buffer.find(place.tag, place.tags, place.tags + _TAGS_SIZE)
-        if position < 0:
-            return -1, None
-        slot = (position - place.tags) // _TAG_SIZE
-        return slot, self._state.unpack_from(self._buffer, place.tags + _TAGS_SIZE + slot * self._state.size)
+    def load(self, place: Place) -> State | None:
+        """Return the state of a key; ``None`` if it is unknown."""
+        # Tags are random: none begins in the middle of another, or in a state.
+        slot = self._buffer.find(place.tag, place.begin, place.begin + self._set_size)
+        if slot < 0:
+            return None
+        place.slot = slot
+        return self._slot.unpack_from(self._buffer, slot)[1:]
 
-    def store(self, place: Place, slot: int, state: State, now: int) -> None:
+    def store(self, place: Place, state: State, now: int, *, is_known: bool) -> None:
         """Keep the state of a key.
 
         Args:
             place: Where it belongs.
-            slot: Where ``load`` found it; -1 takes a free slot, or that of the key that would be free first.
             state: What to keep.
             now: The time; what is fresh by then is free.
+            is_known: Whether ``load`` found it; else it takes a free slot, or that of the key that would be free first.
         """
-        states = place.tags + _TAGS_SIZE
-        if slot < 0:
-            slot = self._free_slot(states, now)
-            self._buffer[place.tags + slot * _TAG_SIZE : place.tags + (slot + 1) * _TAG_SIZE] = place.tag
-        if len(state) < self._state_size:
-            state += (0,) * (self._state_size - len(state))
-        self._state.pack_into(self._buffer, states + slot * self._state.size, *state)
+        if not is_known:
+            place.slot = self._free_slot(place, now)
+        missing = self._state_size - len(state)
+        self._slot.pack_into(self._buffer, place.slot, place.tag, *state, *(0,) * missing)
 
-    def _free_slot(self, states: int, now: int) -> int:
-        size = self._state.size
+    def _free_slot(self, place: Place, now: int) -> int:
         first_slot, first = 0, 0
-        for slot in range(_WAYS):
-            (fresh_at,) = self._fresh_at.unpack_from(self._buffer, states + slot * size)
+        for slot in range(place.begin, place.begin + self._set_size, self._slot.size):
+            fresh_at = self._slot.unpack_from(self._buffer, slot)[1]
             if fresh_at <= now:
                 return slot
-            if not slot or fresh_at < first:
+            if not first_slot or fresh_at < first:
                 first_slot, first = slot, fresh_at
         self._evicted.add()
         return first_slot
