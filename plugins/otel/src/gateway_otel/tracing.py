@@ -99,6 +99,8 @@ class Tracing:
         self._bound = self._sampler.bound
         self._ids = Ids()
         self._traces: dict[Exchange, Trace] = {}
+        # Whether it is recorded, without a frame for the answer.
+        self.wants_attempts: Callable[[Exchange], bool] = self._traces.__contains__
         self.by_request_id: dict[str, Trace] = {}
         if config.spans_per_policy:
             self.around_policy = self._around_policy
@@ -107,12 +109,16 @@ class Tracing:
 
     def exchange_started(self, exchange: Exchange) -> None:
         """Take the client's context up, or begin a trace, and decide whether it is recorded."""
-        headers = exchange.request.headers
-        if not headers.has_any(self._names):
+        section = exchange.request.headers.section
+        if section is not None and not section.among(self._names):
             # Fields that a connection's requests have in common are not copied to see that.
             self._begin_anew(exchange)
-            return
-        pairs = headers.pairs
+        else:
+            self._take_up(exchange)
+
+    def _take_up(self, exchange: Exchange) -> None:
+        """Begin with what the client sent."""
+        pairs = exchange.request.headers.pairs
         sent = None
         has_state = False
         for name, value in pairs:
@@ -136,10 +142,6 @@ class Tracing:
         elif flags & SAMPLED:
             # Decided otherwise than the client did; services go by it. The span they are below is the client's.
             _replace(pairs, b"00-%b-%b-%02x" % (trace_id, parent_id, flags & ~SAMPLED))
-
-    def wants_attempts(self, exchange: Exchange) -> bool:
-        """Tell whether it is recorded."""
-        return exchange in self._traces
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Record an attempt."""
