@@ -41,7 +41,15 @@ class RoundRobin:
         """Return the next instance."""
         if instances is not self._instances:
             self._adopt(instances)
-        instance = self._next() if self._ramp is None else self._candidates[next(self._ramp)]
+        if self._ramp is None:
+            # As in _next(): here a call is a third of the time.
+            turn = self._turn + 1
+            if turn >= len(self._candidates):
+                turn = 0
+            self._turn = turn
+            instance = self._candidates[turn]
+        else:
+            instance = self._candidates[next(self._ramp)]
         excluded = exchange.excluded
         if excluded and instance in excluded:
             return self._next_but(excluded)

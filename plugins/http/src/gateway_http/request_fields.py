@@ -43,17 +43,15 @@ class RequestFields:
         fault: Why such a request is refused, or ``None``.
     """
 
-    # Most sections say little: defaults in the class spare setting them.
+    # Most sections say little: defaults in the class spare setting them. What every request asks for is no default:
+    # reading one takes five times as long.
     origin: Origin
     shared: Section
-    is_plain = True
     host: bytes | None = None
-    has_body = False
     content_length: int | None = None
     is_chunked = False
     options: frozenset[bytes] = frozenset()
     expects_continue = False
-    request_id: str | None = None
     upgrade: str | None = None
     takes_trailers = False
     forwarding: Sequence[tuple[bytes, bytes]] = ()
@@ -62,6 +60,9 @@ class RequestFields:
     def __init__(self, section: bytes, pairs: Pairs) -> None:
         self.section = section
         self.pairs = pairs
+        self.is_plain = True
+        self.has_body = False
+        self.request_id: str | None = None
 
     def refuse(self, error_type: ErrorType, message: str) -> None:
         """Note a fault; what was wrong first is what is answered."""

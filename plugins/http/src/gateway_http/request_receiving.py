@@ -16,7 +16,12 @@ from gateway.semantics import count_forwards, new_request_id
 from gateway_http.body_receiving import BodyReceiver, malformed
 from gateway_http.fields import END_OF_HEAD, Malformed, check_request_fields
 from gateway_http.request_fields import NO_FIELDS, RequestFields, read_request_fields
-from gateway_http.request_line import ORDINARY_LINE, RequestLine, check_beginning_of_line, read_request_line
+from gateway_http.request_line import (
+    RequestLine,
+    check_beginning_of_line,
+    read_request_line,
+    split_ordinary_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +35,6 @@ __all__ = ["RequestReceiver"]
 MAX_REMEMBERED_BYTES = 4096
 """Longer header sections are not remembered: an idle connection should cost little."""
 
-_ordinary = ORDINARY_LINE.fullmatch
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -140,9 +144,9 @@ class RequestReceiver(BodyReceiver):
     def _begin(self, head: bytes) -> None:
         """Serve a head. What came behind it is in ``_received``."""
         line, _, section = head.partition(b"\r\n")
-        ordinary = _ordinary(line.decode("latin-1"))
+        asked = split_ordinary_line(line)
         fields = self._fields
-        if ordinary is None or len(head) > self._short_head_bytes:
+        if asked is None or len(head) > self._short_head_bytes:
             self._begin_closely(head, line, section)
             return
         if section != fields.section:
@@ -156,7 +160,7 @@ class RequestReceiver(BodyReceiver):
             return
         # The constructors' keyword arguments cost more than all of this: set the attributes instead.
         request = Request.__new__(Request)
-        request.method, request.path, request.query = ordinary.groups("")
+        request.method, request.path, request.query = asked
         headers = request.headers = Headers.__new__(Headers)
         headers.section = fields.shared
         request.body = b""

@@ -115,35 +115,34 @@ class ServiceConnection(RequestSender):
         if waiter is None or exchange is None:
             self._receive_body(data)
             return
-        beginning = data.find(b"\r\n") + 2
-        end = data.find(END_OF_HEAD) + 4
-        status = _ordinary_status(data[: beginning - 2])
-        if status is None or not beginning < end <= self._max_head_bytes or self._received:
+        head, end, body = data.partition(END_OF_HEAD)
+        line, _, lines = head.partition(b"\r\n")
+        status = _ordinary_status(line)
+        if status is None or not end or len(head) + 4 > self._max_head_bytes or self._received:
             self._receive_head(self._received + data)
             return
-        section = data[beginning:end]
         fields = self._last_head.fields
-        if section != fields.section:
+        if lines != fields.lines:
             try:
-                fields = self._read_fields(section)
+                fields = self._read_fields(data[len(line) + 2 : len(head) + 4])
             except Malformed as error:
                 self._fail(_malformed(error))
                 return
         if (
             not fields.is_plain
-            or len(data) - end != fields.content_length
+            or len(body) != fields.content_length
             or exchange.request.method == "HEAD"
             or self._request_body is not None
         ):
             self._can_stay = b"close" not in fields.options
-            self._begin_response(status, fields, data[end:])
+            self._begin_response(status, fields, body)
             return
         # The constructors' keyword arguments cost more than all of this: set the attributes instead.
         response = Response.__new__(Response)
         response.status = status
         headers = response.headers = Headers.__new__(Headers)
         headers.section = fields.shared
-        response.body = data[end:]
+        response.body = body
         response.tunnel = None
         self._waiter = self._exchange = None
         self.is_fresh = False
