@@ -91,6 +91,7 @@ class Exchange:
     params: Mapping[str, str] = NO_PARAMS
     principal: Principal | None = None
     instance: Instance | None = None
+    excluded: tuple[Instance, ...]
     service_s = 0.0
     queue_s = 0.0
     connect_s = 0.0
@@ -110,7 +111,7 @@ class Exchange:
         self.started_s = time.monotonic()
         self.upstream_path = request.path
         self.attempts = 0
-        self.excluded: tuple[Instance, ...] = ()
+        self.excluded = ()
         self.is_cancelled = self._is_finished = False
 
     @property

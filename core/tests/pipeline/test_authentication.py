@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from gateway import Principal, Request, Response, Stage, Unauthorized
+from gateway import Exchange, Headers, Principal, Request, Response, Stage, Unauthorized
 from gateway.config.access import RouteAuth, parse_skip_path
 from gateway.pipeline.authentication import AppliedAuthenticator, AuthenticationPolicy, ScopePolicy
 
@@ -256,3 +257,140 @@ async def test_what_has_nothing_to_conceal_says_none(gateway, auth):
     token = Token("jwt")
     token.conceal = None  # type: ignore[attr-defined]  # what a component may say
     assert (await gateway.ask(auth(token), **bearing("jwt jo"))).response.status == 200
+
+
+# Callers who are known at once.
+
+
+class Recalling(Token):
+    """Remembers who was let in, by what they sent."""
+
+    waits = False
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.known: dict[str | None, Any] = {}
+        self.recalled = 0
+
+    def recall(self, request: Request) -> Principal | None:
+        self.recalled += 1
+        return self.known.get(request.headers.get("authorization"))
+
+    async def authenticate(self, request: Request) -> Principal | None:
+        principal = await super().authenticate(request)
+        if principal is not None:
+            self.known[request.headers.get("authorization")] = principal
+        return principal
+
+
+async def test_whom_an_authenticator_recalls_it_is_not_asked_about(gateway, auth):
+    token = Recalling("jwt")
+    compiled = gateway.compile(auth(token))
+    first = await gateway.ask(compiled=compiled, **bearing("jwt jo"))
+    again = await gateway.ask(compiled=compiled, **bearing("jwt jo"))
+    assert (token.recalled, token.asked) == (2, 1)
+    assert again.response.status == 200
+    assert again.principal is first.principal
+
+
+async def test_recalling_needs_no_coroutine(gateway, auth):
+    token = Recalling("jwt")
+    token.known["jwt jo"] = Principal(subject="jo")
+    answer = object()
+    handler = auth(token).policy.wrap(lambda exchange: answer, gateway.route)
+    request = Request("GET", "/", headers=Headers.of([("authorization", "jwt jo")]))
+    exchange = Exchange(request, None)  # type: ignore[arg-type]  # never answered
+    assert handler(exchange) is answer
+
+
+async def test_whom_it_does_not_recall_it_is_asked_about(gateway, auth):
+    token = Recalling("jwt")
+    compiled = gateway.compile(auth(token))
+    await gateway.ask(compiled=compiled, **bearing("jwt jo"))
+    wrong = await gateway.ask(compiled=compiled, **bearing("jwt bad"))
+    assert (wrong.response.status, wrong.principal) == (401, None)
+    assert wrong.response.headers["www-authenticate"] == 'Jwt realm="gateway"'
+    assert (await gateway.ask(compiled=compiled)).response.status == 401
+    assert (token.recalled, token.asked) == (3, 3)
+    assert len(gateway.service.asked) == 1
+
+
+async def test_nobody_may_ask_where_nobody_is_recalled_or_required(gateway, auth):
+    exchange = await gateway.ask(auth(Recalling("jwt"), is_required=False))
+    assert (exchange.response.status, exchange.principal) == (200, None)
+
+
+@pytest.mark.parametrize("answer", [False, True, "jo", {"subject": "jo"}], ids=repr)
+async def test_what_is_recalled_and_no_principal_lets_nobody_in(gateway, auth, answer):
+    token = Recalling("jwt")
+    token.known["jwt bad"] = answer
+    assert (await gateway.ask(auth(token), **bearing("jwt bad"))).response.status == 401
+    assert token.asked == 1
+    assert gateway.service.asked == []
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_recall_that_fails_lets_nobody_in(gateway, auth, caplog, waits):
+    class Broken(Recalling):
+        def recall(self, request):
+            raise KeyError("no table")
+
+    token = Broken("jwt")
+    token.waits = waits
+    exchange = await gateway.ask(auth(token, is_required=False), **bearing("jwt jo"))
+    assert (exchange.response.status, exchange.principal) == (500, None)
+    assert gateway.service.asked == []
+    assert "plugin 'culprit' failed" in caplog.text
+
+
+async def test_policies_further_out_see_a_failing_recall_as_a_response(gateway, auth, place, policy_of, caplog):
+    class Broken(Recalling):
+        def recall(self, request):
+            raise KeyError("no table")
+
+    async def sign(exchange, call_next):
+        response = await call_next(exchange)
+        response.headers.add("x-signed", "yes")
+        return response
+
+    exchange = await gateway.ask(place(policy_of(sign), Stage.EDGE), auth(Broken("jwt")))
+    assert (exchange.response.status, exchange.response.headers["x-signed"]) == (500, "yes")
+
+
+async def test_credentials_that_are_recalled_are_concealed_too(gateway, auth):
+    class Both(Recalling, Concealing):
+        pass
+
+    compiled = gateway.compile(auth(Both("jwt")))
+    for _ in range(2):
+        await gateway.ask(compiled=compiled, **bearing("jwt jo"))
+    assert ["authorization" in exchange.request.headers for exchange in gateway.service.asked] == [False, False]
+
+
+async def test_scopes_are_asked_of_those_who_are_recalled(gateway, auth, scopes):
+    compiled = gateway.compile(auth(Recalling("jwt", scopes=frozenset({"read"}))), scopes("read", "write"))
+    for _ in range(2):
+        assert (await gateway.ask(compiled=compiled, **bearing("jwt jo"))).response.status == 403
+
+
+async def test_one_that_is_only_watched_recalls_nobody(gateway, auth):
+    token = Recalling("jwt")
+    token.known["jwt bad"] = Principal(subject="jo")
+    exchange = await gateway.ask(auth(token, shadow=["jwt"]), **bearing("jwt bad"))
+    assert (exchange.response.status, exchange.principal) == (200, None)
+    assert token.recalled == 0
+
+
+async def test_of_several_each_is_asked_in_its_turn(gateway, auth):
+    """Who comes later must not let in whom an earlier one refuses."""
+    first, second = Token("jwt"), Recalling("key")
+    second.known["jwt bad"] = Principal(subject="jo")
+    assert (await gateway.ask(auth(first, second), **bearing("jwt bad"))).response.status == 401
+    assert (first.asked, second.asked, second.recalled) == (1, 0, 0)
+
+
+async def test_on_skipped_paths_nobody_is_recalled(gateway, auth):
+    token = Recalling("jwt")
+    token.known["jwt jo"] = Principal(subject="jo")
+    exchange = await gateway.ask(auth(token, skips=SKIPPING.skips), path="/orders/public", **bearing("jwt jo"))
+    assert (exchange.response.status, exchange.principal, token.recalled) == (200, None, 0)

@@ -6,6 +6,7 @@ import pytest
 
 from gateway import Decision, ErrorType, Exchange, GatewayError, Headers, Principal, Request, Stage
 from gateway.pipeline.limiting import AppliedLimiter, LimitPolicy, key_function
+from gateway.pipeline.quota import AppliedQuota
 
 pytestmark = pytest.mark.anyio
 
@@ -311,3 +312,103 @@ async def test_a_quota_may_change_from_one_request_to_the_next(gateway, limits):
 
 async def test_the_failure_of_one_that_is_only_watched_harms_nobody(gateway, limits):
     assert (await gateway.ask(limits(Down(), is_shadow=True))).response.status == 200
+
+
+# Limiters that never wait.
+
+
+class AtOnce(Giving):
+    """One with ``acquire_now``; whoever awaits ``acquire`` of it has missed that."""
+
+    waits = False
+
+    async def acquire(self, key: str, cost: int) -> Decision:
+        raise AssertionError("acquire_now is called in its place")
+
+    def acquire_now(self, key: str, cost: int) -> Decision:
+        self.asked.append((key, cost))
+        return self.decision
+
+
+class DownAtOnce(AtOnce):
+    def acquire_now(self, key: str, cost: int) -> Decision:
+        raise TimeoutError("the lock is held")
+
+
+async def test_one_that_never_waits_is_asked_at_once(gateway, limits):
+    quota = AtOnce()
+    exchange = await gateway.ask(limits(quota, cost=2))
+    assert exchange.response.status == 200
+    assert fields(exchange)["x-ratelimit-remaining"] == "9"
+    assert quota.asked == [("orders|192.0.2.1", 2)]
+
+
+async def test_what_it_refuses_at_once_is_429(gateway, limits, metrics):
+    exchange = await gateway.ask(limits(AtOnce(is_allowed=False, remaining=0, retry_after_s=2.1)))
+    assert exchange.response.status == 429
+    assert (fields(exchange)["retry-after"], exchange.error.plugin) == ("3", "quota-0")
+    assert gateway.service.asked == []
+    (family,) = [each for each in metrics.snapshot() if each.name == "gateway_rate_limit_rejected_total"]
+    assert family.series == {("orders", "quota-0"): 1.0}
+
+
+async def test_one_that_fails_at_once_fails_the_exchange(gateway, limits, caplog):
+    exchange = await gateway.ask(limits(DownAtOnce()))
+    assert exchange.response.status == 500
+    assert gateway.service.asked == []
+
+
+async def test_one_that_fails_at_once_and_may_is_left_out(gateway, limits, caplog):
+    exchange = await gateway.ask(limits(DownAtOnce(), is_optional=True))
+    assert (exchange.response.status, fields(exchange)) == (200, {})
+    assert "limiter 'quota-0' failed and was skipped" in caplog.text
+
+
+async def test_what_is_no_decision_lets_nobody_pass(gateway, limits, caplog):
+    quota = AtOnce()
+    quota.decision = None  # type: ignore[assignment]  # a bug of the limiter
+    assert (await gateway.ask(limits(quota, is_optional=True))).response.status == 500
+    assert gateway.service.asked == []
+
+
+async def test_one_that_is_only_watched_refuses_nobody_at_once(gateway, limits, metrics):
+    watched = AtOnce(is_allowed=False, retry_after_s=1)
+    exchange = await gateway.ask(limits(watched, is_shadow=True))
+    assert (exchange.response.status, fields(exchange)) == (200, {})
+    assert len(watched.asked) == 1
+    (family,) = [each for each in metrics.snapshot() if each.name == "gateway_shadow_decisions_total"]
+    assert family.series == {("orders", "quota-0", "refuse 429"): 1.0}
+
+
+async def test_among_several_too_it_is_asked_at_once(gateway, limits):
+    first, second, third = AtOnce(remaining=3), Quota(remaining=5), AtOnce(remaining=1)
+    exchange = await gateway.ask(limits(first, second, third))
+    assert fields(exchange)["x-ratelimit-remaining"] == "1"
+    assert [each.asked for each in (first, second, third)] == [[("orders|192.0.2.1", 1)]] * 3
+
+
+async def test_what_was_taken_at_once_is_given_back(gateway, limits):
+    first, second = AtOnce(), AtOnce(is_allowed=False, retry_after_s=1)
+    assert (await gateway.ask(limits(first, second, cost=2))).response.status == 429
+    assert (first.given_back, second.given_back) == ([("orders|192.0.2.1", 2)], [])
+
+
+async def test_among_several_one_that_fails_at_once_is_left_out_only_if_it_may(gateway, limits, caplog):
+    assert (await gateway.ask(limits(DownAtOnce(), AtOnce()))).response.status == 500
+    assert gateway.service.asked == []
+    assert (await gateway.ask(limits(DownAtOnce(), AtOnce(), is_optional=True))).response.status == 200
+
+
+async def test_before_authentication_it_is_asked_at_once(gateway, limits):
+    quota = AtOnce()
+    assert (await gateway.ask(limits(quota, is_outer=True))).response.status == 200
+    assert len(quota.asked) == 1
+
+
+@pytest.mark.parametrize("kind", [Quota, AtOnce])
+async def test_a_quota_is_charged_as_the_limiter_is_asked(kind):
+    limiter = kind(remaining=4)
+    quota = AppliedQuota("owner", "quota-0", limiter, key_function("route"))
+    assert (await quota.acquire("owner||", 3)).remaining == 4
+    assert limiter.asked == [("owner||", 3)]
+    assert quota.waits is (kind is Quota)

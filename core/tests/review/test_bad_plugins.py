@@ -45,5 +45,5 @@ def test_every_kind_of_finding_about_code_has_a_bad_plugin():
 
     assert codes >= {
         *("hook", "load", "registration", "build", "config-model", "undocumented-field", "secret", "unsafe-default"),
-        *("blocking", "blocked-loop", "growth", "grew", "failed", "slow-import", "heavy-import"),
+        *("blocking", "blocked-loop", "synchronous", "growth", "grew", "failed", "slow-import", "heavy-import"),
     }

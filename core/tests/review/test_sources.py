@@ -8,6 +8,7 @@ from gateway.review.blocking import check_blocking
 from gateway.review.finding import without_allowed
 from gateway.review.growth import bounded_names, check_growth
 from gateway.review.source import read_sources
+from gateway.review.synchronous import check_synchronous
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def found(tmp_path):
         path.write_text(dedent(text))
         sources, findings = read_sources([path])
         for source in sources:
-            findings += [*check_blocking(source), *check_growth(source)]
+            findings += [*check_blocking(source), *check_growth(source), *check_synchronous(source)]
         return [(finding.code, finding.line) for finding in without_allowed(findings)]
 
     return find
@@ -58,6 +59,35 @@ def test_what_does_not_block_is_not_found(text, found):
 )
 def test_what_blocks_is_found(text, line, found):
     assert found(text) == [("blocking", line)]
+
+
+@pytest.mark.parametrize("method", ["conceal", "recall", "refund", "acquire_now"])
+def test_what_blocks_in_a_method_that_is_not_awaited_is_found(method, found):
+    assert found(f"class P:\n    def {method}(self, *given):\n        open('x')") == [("blocking", 3)]
+
+
+COMPONENT = """
+    class Component:
+        async def {main}(self, *given):
+            pass
+
+        {method}
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [("authenticate", "conceal"), ("authenticate", "recall"), ("acquire", "refund"), ("acquire", "acquire_now")],
+)
+def test_a_coroutine_where_nothing_is_awaited_is_found(main, name, found):
+    assert found(COMPONENT.format(main=main, method=f"async def {name}(self, *given):")) == [("synchronous", 6)]
+    assert found(COMPONENT.format(main=main, method=f"def {name}(self, *given):")) == []
+
+
+@pytest.mark.parametrize(("main", "name"), [("fetch", "recall"), ("authenticate", "refund"), ("acquire", "recall")])
+def test_a_coroutine_of_what_is_no_such_component_is_not_found(main, name, found):
+    assert found(COMPONENT.format(main=main, method=f"async def {name}(self, *given):")) == []
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,81 @@ async def test_nothing_is_remembered_if_that_is_asked(make, keys, kit):
     assert (context.count("verified"), context.count("cached")) == (2, 0)
 
 
+# Who is known at once.
+
+
+async def test_the_bearer_of_a_verified_token_is_recalled(make, keys, kit):
+    context = Context()
+    jwt = make(context)
+    token = kit.token(keys.rsa)
+    assert jwt.recall(request(token)) is None
+    principal = await jwt.authenticate(request(token))
+    assert jwt.recall(request(token)) is principal
+    assert (context.count("verified"), context.count("cached")) == (1, 1)
+
+
+async def test_nobody_is_recalled_past_the_end_of_the_token(make, keys, kit, clock):
+    jwt = make()
+    token = kit.token(keys.rsa, exp=int(clock()) + 100)
+    await jwt.authenticate(request(token))
+    clock.now_s = int(clock()) + 99.0
+    assert jwt.recall(request(token)) is not None
+    clock.advance(1)
+    assert jwt.recall(request(token)) is None
+    with pytest.raises(Unauthorized, match="expired"):
+        await jwt.authenticate(request(token))
+
+
+async def test_nobody_is_recalled_before_the_token_begins(make, keys, kit, clock):
+    jwt = make()
+    token = kit.token(keys.rsa, nbf=int(clock()))
+    await jwt.authenticate(request(token))
+    clock.advance(-3600)
+    assert jwt.recall(request(token)) is None
+    with pytest.raises(Unauthorized, match="it begins at"):
+        await jwt.authenticate(request(token))
+
+
+async def test_a_token_that_was_never_verified_is_not_recalled(make, keys, kit):
+    jwt = make()
+    token = kit.token(keys.rsa)
+    await jwt.authenticate(request(token))
+    head, claims, signature = token.split(".")
+    for wrong in (f"{head}.{claims}.{signature[::-1]}", kit.token(keys.other_rsa), "", token[:-4], f"{token}x"):
+        for _ in range(2):
+            assert jwt.recall(request(wrong)) is None
+            with pytest.raises(Unauthorized):
+                await jwt.authenticate(request(wrong))
+
+
+async def test_a_request_with_two_tokens_is_not_recalled(make, keys, kit):
+    """Which of them is meant can be read in two ways; what is wrong is said by ``authenticate``."""
+    context = Context()
+    jwt = make(context)
+    twice = request(kit.token(keys.rsa))
+    await jwt.authenticate(request(kit.token(keys.rsa)))
+    twice.headers.add("authorization", twice.headers["authorization"])
+    assert jwt.recall(twice) is None
+    assert context.count("refused") == 0
+    with pytest.raises(Unauthorized):
+        await jwt.authenticate(twice)
+    assert context.count("refused") == 1
+
+
+async def test_without_a_token_nobody_is_recalled(make, keys, kit):
+    jwt = make()
+    await jwt.authenticate(request(kit.token(keys.rsa)))
+    assert jwt.recall(Request("GET", "/", headers=Headers())) is None
+    assert jwt.recall(Request("GET", "/", headers=Headers.of([("authorization", "Basic YTpi")]))) is None
+
+
+async def test_nobody_is_recalled_if_nothing_is_to_be_remembered(make, keys, kit):
+    jwt = make(cacheEntries=0)
+    token = kit.token(keys.rsa)
+    await jwt.authenticate(request(token))
+    assert jwt.recall(request(token)) is None
+
+
 JO = Principal(subject="jo")
 
 

@@ -49,6 +49,34 @@ async def test_every_algorithm_limits_and_recovers(on_a_clock: Any, clock: Any, 
     assert await count(limiter, 200) == 7
 
 
+@pytest.mark.parametrize("algorithm", ["token_bucket", "fixed_window", "sliding_window", "moving_window"])
+async def test_at_once_too_exactly_the_limit_passes(on_a_clock: Any, clock: Any, algorithm: str) -> None:
+    limiter = await on_a_clock(limits=100, algorithm=algorithm)
+    for _ in range(2):
+        assert sum(limiter.acquire_now("a", 1).is_allowed for _ in range(200)) == 100
+        clock.advance(2.1)
+    assert not limiter.acquire_now("a", 101).is_allowed
+    assert sum(limiter.acquire_now("a", 3).is_allowed for _ in range(200)) == 33
+    limiter.refund("a", 7)
+    assert sum(limiter.acquire_now("a", 2).is_allowed for _ in range(200)) == 4
+    assert await count(limiter, 200, "b") == 100
+
+
+async def test_whoever_is_asked_at_once_has_the_quota_of_who_waits(on_a_clock: Any, surroundings: Any) -> None:
+    one = await on_a_clock(limits=100)
+    two = await on_a_clock(surroundings.worker(), limits=100)
+    passed = await count(one, 30, "a") + sum(two.acquire_now("a", 1).is_allowed for _ in range(30))
+    assert passed == 60
+    passed += sum(one.acquire_now("a", 1).is_allowed for _ in range(30)) + await count(two, 30, "a")
+    assert passed == 100
+
+
+async def test_decisions_at_once_say_the_same(on_a_clock: Any) -> None:
+    limiter = await on_a_clock(limits={"rate": 10, "burst": 20})
+    for cost in (5, 15, 3, 21):
+        assert limiter.acquire_now("a", cost) == await limiter.acquire("b", cost)
+
+
 async def test_a_refund_that_comes_too_late_changes_nothing(on_a_clock: Any, clock: Any) -> None:
     limiter = await on_a_clock(limits=10)
     limiter.refund("unknown", 5)

@@ -79,7 +79,9 @@ class AuthenticationPolicy:
 
         skips = self._skips
         if skips is None and len(self._authenticators) == 1 and not self._is_shadow:
-            return self._by_one(next)
+            asking = self._by_one(next)
+            recall = getattr(self._authenticators[0].authenticator, "recall", None)
+            return asking if recall is None else self._recalling(recall, asking, next)
 
         async def authenticate(exchange: Exchange) -> Response:
             if skips is None or not skips(exchange.request.path):
@@ -93,7 +95,7 @@ class AuthenticationPolicy:
         (applied,) = self._authenticators
         ask, conceal = applied.authenticator.authenticate, self._conceal
 
-        async def ask_closely(exchange: Exchange) -> Response:
+        async def authenticate(exchange: Exchange) -> Response:
             request = exchange.request
             try:
                 principal = await ask(request)
@@ -109,16 +111,18 @@ class AuthenticationPolicy:
                 raise Unauthorized(challenge=self._challenge)
             return await next(exchange)
 
-        recall: Callable[[Request], Principal | None] | None = getattr(applied.authenticator, "recall", None)
-        if recall is None:
-            return ask_closely
+        return authenticate
+
+    def _recalling(self, recall: Callable[[Request], Principal | None], asking: Handler, next: Handler) -> Handler:  # noqa: A002 - as above
+        """Return the handler that lets in whom the authenticator knows at once; ``asking`` is for everybody else."""
+        conceal = self._conceal
 
         # No coroutine: all of it comes before the rest.
         def authenticate(exchange: Exchange) -> Coroutine[Any, Any, Response]:
             request = exchange.request
             principal = recall(request)
             if type(principal) is not Principal:
-                return ask_closely(exchange)
+                return asking(exchange)
             exchange.principal = principal
             for take_off in conceal:
                 take_off(request)

@@ -114,20 +114,24 @@ class LimitPolicy:
         if len(self._limiters) == 1 and not self._is_outer:
             return self._by_one(next, route)
         limiters = [
-            (applied, self._asked.labels(route.id, applied.label), applied.prefix(route), Teller(applied))
+            (
+                *(applied, applied.limiter.acquire, getattr(applied.limiter, "acquire_now", None)),
+                *(self._asked.labels(route.id, applied.label), applied.prefix(route), Teller(applied)),
+            )
             for applied in self._limiters
         ]
-        tellers = tuple(teller for applied, _, _, teller in limiters if not applied.is_shadow)
+        tellers = tuple(teller for applied, *_, teller in limiters if not applied.is_shadow)
         may_be_told_already = self._is_outer
 
         async def limit(exchange: Exchange) -> Response:
             told: list[tuple[Teller, Decision]] = []
             taken: list[tuple[AppliedLimiter, str]] = []
-            for applied, asked, prefix, teller in limiters:
+            for applied, acquire, acquire_now, asked, prefix, teller in limiters:
                 asked.value += 1.0
                 key = prefix + applied.key(exchange)
                 try:
-                    decision = await applied.limiter.acquire(key, applied.cost)
+                    cost = applied.cost
+                    decision = await acquire(key, cost) if acquire_now is None else acquire_now(key, cost)
                 except Exception as error:  # noqa: BLE001 - raised again, unless it may pass
                     self._note_failure(exchange, applied, error)
                     continue

@@ -29,6 +29,7 @@ class AppliedQuota:
         self.name = name
         self.waits: bool = getattr(limiter, "waits", True)
         self._limiter = limiter
+        self._acquire_now: Callable[[str, int], Decision] | None = getattr(limiter, "acquire_now", None)
         self._key = key
         self._prefix = f"{owner}|"
 
@@ -40,6 +41,8 @@ class AppliedQuota:
 
     async def acquire(self, key: str, cost: int) -> Decision:
         """Take ``cost`` from the quota of ``key``."""
+        if self._acquire_now is not None:
+            return self._acquire_now(key, cost)
         return await self._limiter.acquire(key, cost)
 
     def refund(self, key: str, cost: int) -> None:

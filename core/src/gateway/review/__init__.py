@@ -2,7 +2,8 @@
 
 - ``subject`` finds the plugins that are asked about, and their files, without importing them.
 - ``metadata``, ``hooks``, ``offers`` and ``models`` look at what a plugin says of itself.
-- ``source`` reads its code; ``blocking`` and ``growth`` find in it what stops the event loop or fills the memory.
+- ``source`` reads its code; ``blocking`` and ``growth`` find in it what stops the event loop or fills the memory,
+  ``synchronous`` what would never run.
 - ``importing`` measures what importing it costs, in a process of its own.
 - ``driving`` builds its components and runs them; ``tables`` watches what grows meanwhile.
 - ``reviewing`` does all of it. A ``Finding`` says what, where, and what to do about it.

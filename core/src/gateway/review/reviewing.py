@@ -14,6 +14,7 @@ from gateway.review.importing import check_import
 from gateway.review.metadata import check_metadata
 from gateway.review.offers import check_offers
 from gateway.review.source import read_sources
+from gateway.review.synchronous import check_synchronous
 
 if TYPE_CHECKING:
     from gateway.config import Configuration
@@ -61,7 +62,7 @@ def review(subject: Subject, cost: ImportCost | None, configuration: Configurati
     findings = [*unreadable]
     findings += check_metadata(subject)
     for source in sources:
-        findings += [*check_blocking(source), *check_growth(source)]
+        findings += [*check_blocking(source), *check_growth(source), *check_synchronous(source)]
     _, offers, problems = load_offers(subject)
     findings += [*([] if unreadable else problems), *check_offers(offers)]
     if cost is not None:

@@ -94,15 +94,25 @@ def _policy(policy: Any) -> Script:  # noqa: ANN401 - a component of somebody el
 
 
 def _authenticator(authenticator: Any) -> Script:  # noqa: ANN401 - as above
+    recall = getattr(authenticator, "recall", None)
+
     async def run(number: int) -> None:
-        await authenticator.authenticate(request_of(number))
+        request = request_of(number)
+        if recall is None or recall(request) is None:
+            await authenticator.authenticate(request)
 
     return Script(run)
 
 
 def _limiter(limiter: Any) -> Script:  # noqa: ANN401 - as above
+    acquire_now = getattr(limiter, "acquire_now", None)
+
     async def run(number: int) -> None:
-        await limiter.acquire(f"checked:{number}", 1)
+        key = f"checked:{number}"
+        if acquire_now is None:
+            await limiter.acquire(key, 1)
+        else:
+            acquire_now(key, 1)
 
     return Script(run)
 

@@ -186,6 +186,125 @@ class RemembersEverybody(Words):
         return super().judge(said)
 
 
+class Recalls(Words):
+    """Recalls who said a word before."""
+
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        self.known = {}
+
+    def recall(self, request):
+        return self.known.get(self.about(request))
+
+    async def authenticate(self, request):
+        principal = await super().authenticate(request)
+        if principal is not None:
+            self.known[self.about(request)] = principal
+        return principal
+
+    def about(self, request):
+        return self.said(request)
+
+
+class RecallsTheClient(Recalls):
+    def about(self, request):
+        return request.origin.client
+
+
+class RecallsBeginnings(Recalls):
+    def about(self, request):
+        said = self.said(request)
+        return said[:4] if said is not None else None
+
+
+class RecallsTheSection(Recalls):
+    """Takes the word from the query too, which is not in the section."""
+
+    def said(self, request):
+        return request.query or super().said(request)
+
+    def about(self, request):
+        return request.headers.section
+
+
+class RecallsTheRequest(Recalls):
+    def about(self, request):
+        return request
+
+
+class RecallsTheRefused(Recalls):
+    async def authenticate(self, request):
+        said = self.said(request)
+        if said is not None:
+            self.known[said] = Principal(subject="somebody")
+        return await super().authenticate(request)
+
+
+class RecallsWhatWasConcealed(Recalls):
+    def said(self, request):
+        said = super().said(request)
+        return said if said is not None else request.headers.get("x-said")
+
+    def conceal(self, request):
+        request.headers.add("x-said", self.said(request))
+        super().conceal(request)
+
+    async def authenticate(self, request):
+        return await super().authenticate(request) if request.headers.get("authorization") else None
+
+
+class RecallsOthers(Recalls):
+    def recall(self, request):
+        recalled = super().recall(request)
+        return Principal(subject="everybody") if recalled is not None else None
+
+
+class RecallsEverybody(Recalls):
+    def recall(self, request):
+        said = self.said(request)
+        self.met[said] = self.met.get(said, 0) + 1
+        return super().recall(request)
+
+
+class RecallsInACoroutine(Recalls):
+    async def recall(self, request):
+        return super().recall(request)
+
+
+class RecallsYesAndNo(Recalls):
+    def recall(self, request):
+        return super().recall(request) is not None
+
+
+class RecallsOrRefuses(Recalls):
+    def recall(self, request):
+        return self.judge(self.said(request))
+
+
+class RecallsAndTakesTheField(Recalls):
+    def recall(self, request):
+        recalled = super().recall(request)
+        self.conceal(request)
+        return recalled
+
+
+class RecallsSlowly(Recalls):
+    def recall(self, request):
+        recalled = super().recall(request)
+        if recalled is not None:
+            time.sleep(0.12)
+        return recalled
+
+
+class QueryContract(WordContract):
+    """Its words stand in the query, so that all requests have the same fields."""
+
+    def saying(self, word):
+        request = self.anonymous_request()
+        request.query = word
+        return request
+
+
 class LeavesATask(Words):
     async def __aenter__(self):
         self.task = asyncio.ensure_future(asyncio.sleep(100))
@@ -245,6 +364,22 @@ class FailsAtTheEnd(Words):
         (WaitsAfterAll, "test_it_waits_only_if_it_says_so", "says waits = False"),
         (Blocks, "test_it_does_not_block", "blocked the event loop"),
         (RemembersEverybody, "test_strangers_do_not_fill_the_memory", "bound what is kept"),
+        (RecallsTheClient, "test_it_recalls_nobody_whom_it_would_refuse", "from a request with wrong credentials"),
+        (RecallsBeginnings, "test_it_recalls_those_whom_it_would_let_in", "when asked it says Unauthorized"),
+        (RecallsTheRequest, "test_it_recalls_nobody_by_what_a_request_was", "were taken off or replaced"),
+        (RecallsTheRefused, "test_it_recalls_nobody_whom_it_would_refuse", "from a request with wrong credentials"),
+        (RecallsWhatWasConcealed, "test_what_it_conceals_is_its_credentials", "still are credentials"),
+        (
+            RecallsOthers,
+            "test_it_recalls_those_whom_it_would_let_in",
+            "'everybody'.* it says .*'somebody'",
+        ),
+        (RecallsEverybody, "test_strangers_do_not_fill_the_memory", "bound what is kept"),
+        (RecallsInACoroutine, "test_it_recalls_those_whom_it_would_let_in", "recall is a coroutine function"),
+        (RecallsYesAndNo, "test_it_recalls_those_whom_it_would_let_in", "instead of a Principal or None"),
+        (RecallsOrRefuses, "test_it_recalls_nobody_whom_it_would_refuse", "recall raised Unauthorized"),
+        (RecallsAndTakesTheField, "test_the_request_stays_as_it_is", "it changed the request"),
+        (RecallsSlowly, "test_it_does_not_block", "blocked the event loop"),
         (LeavesATask, "test_its_life_leaves_nothing_behind", "left behind: task"),
         (LeavesASocket, "test_its_life_leaves_nothing_behind", "left behind: socket"),
         (LeavesAThread, "test_its_life_leaves_nothing_behind", "left behind: thread"),
@@ -260,6 +395,19 @@ def test_it_is_caught(authenticator, check, said, monkeypatch):
     while LeavesASocket.sockets:
         LeavesASocket.sockets.pop().close()
     assert re.search(said, told)
+
+
+def test_recalling_by_the_fields_is_caught_where_they_are_not_all():
+    said = breach(QueryContract, RecallsTheSection, "test_it_recalls_nobody_whom_it_would_refuse")
+    assert "from a request with wrong credentials" in said
+
+
+@pytest.mark.parametrize(
+    "check",
+    [name for name in dir(WordContract) if name.startswith(("test_it_recalls", "test_what_it", "test_the_request"))],
+)
+def test_one_that_recalls_keeps_the_contract(check):
+    assert breach(WordContract, Recalls, check) == ""
 
 
 def test_a_request_needs_credentials():

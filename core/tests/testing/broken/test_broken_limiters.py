@@ -144,6 +144,67 @@ class WaitsAfterAll(Quotas):
     waits = False
 
 
+class AtOnce(Quotas):
+    """One that never waits."""
+
+    waits = False
+
+    async def acquire(self, key, cost):
+        return self.take(key, cost)
+
+    def acquire_now(self, key, cost):
+        return self.take(key, cost)
+
+
+class AtOnceInACoroutine(AtOnce):
+    async def acquire_now(self, key, cost):
+        return self.take(key, cost)
+
+
+class AtOnceAndWaits(AtOnce):
+    waits = True
+
+
+class SaysYesAtOnce(AtOnce):
+    def acquire_now(self, key, cost):
+        return super().acquire_now(key, cost).is_allowed
+
+
+class HasAnotherQuotaAtOnce(AtOnce):
+    def acquire_now(self, key, cost):
+        return super().acquire_now(f"now {key}", cost)
+
+
+class IgnoresCostAtOnce(AtOnce):
+    def acquire_now(self, key, cost):
+        return super().acquire_now(key, 1)
+
+
+class TakesFromTheRefusedAtOnce(AtOnce):
+    def acquire_now(self, key, cost):
+        decision = super().acquire_now(key, cost)
+        if not decision.is_allowed:
+            self.used[key] += 1
+        return decision
+
+
+class RefundsNothingAtOnce(AtOnce):
+    def acquire_now(self, key, cost):
+        self.kept = key
+        return super().acquire_now(key, cost)
+
+    def refund(self, key, cost):
+        if key != getattr(self, "kept", None):
+            super().refund(key, cost)
+
+
+class BlocksAtOnce(AtOnce):
+    def acquire_now(self, key, cost):
+        if key == "key 0":
+            time.sleep(0.15)
+        return super().acquire_now(key, cost)
+
+
 @pytest.mark.parametrize(
     ("limiter", "check", "said"),
     [
@@ -167,8 +228,24 @@ class WaitsAfterAll(Quotas):
         (ForgetsNobody, "test_keys_do_not_fill_the_memory", "blocks of memory; bound what is kept"),
         (Blocks, "test_it_does_not_block", "blocked the event loop for .* at .*test_broken_limiters.py"),
         (WaitsAfterAll, "test_it_waits_only_if_it_says_so", "says waits = False and waited for"),
+        (AtOnceInACoroutine, "test_acquire_now_answers_at_once", "acquire_now is a coroutine function"),
+        (AtOnceAndWaits, "test_acquire_now_answers_at_once", "say waits = False"),
+        (SaysYesAtOnce, "test_acquire_now_answers_at_once", "acquire_now returned True; return a Decision"),
+        (HasAnotherQuotaAtOnce, "test_acquire_now_takes_from_the_quota_of_acquire", "10 of 15 at once passed"),
+        (IgnoresCostAtOnce, "test_acquire_now_decides_as_acquire_does", "for a cost of 6, acquire says"),
+        (TakesFromTheRefusedAtOnce, "test_acquire_now_decides_as_acquire_does", "for a cost of 1, acquire says"),
+        (RefundsNothingAtOnce, "test_a_refund_gives_back_what_was_taken_and_no_more", "the quota is not whole again"),
+        (BlocksAtOnce, "test_it_does_not_block", "blocked the event loop"),
     ],
 )
 def test_it_is_caught(limiter, check, said, monkeypatch):
     monkeypatch.setattr("gateway.testing.contracts.expectation.PATIENCE_S", 0.2)
     assert re.search(said, breach(QuotaContract, limiter, check))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [name for name in dir(QuotaContract) if name.startswith(("test_acquire_now", "test_a_refund", "test_it_"))],
+)
+def test_one_that_answers_at_once_keeps_the_contract(check):
+    assert breach(QuotaContract, AtOnce, check) == ""

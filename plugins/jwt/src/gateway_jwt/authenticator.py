@@ -85,16 +85,10 @@ class JwtAuthenticator:
     def recall(self, request: Request) -> Principal | None:
         """Return whom the token of the request names, if it was verified before."""
         try:
-            for source in self._sources:
-                token = source.find(request)
-                if token is not None:
-                    principal = self._cache.get(sha256(token).digest(), self._clock())
-                    if principal is not None:
-                        self._cached.value += 1
-                    return principal
+            token = self._find(request)
         except InvalidToken:
             return None  # authenticate() says what is wrong
-        return None
+        return self._known(sha256(token).digest()) if token is not None else None
 
     async def authenticate(self, request: Request) -> Principal | None:
         """Return whom the token of the request names; ``None`` if it carries none.
@@ -103,19 +97,29 @@ class JwtAuthenticator:
             Unauthorized: If it carries one that is not valid, or several.
             GatewayError: ``unavailable`` while the keys of its issuer cannot be fetched.
         """
-        principal = self.recall(request)
-        if principal is not None:
-            return principal
         try:
-            for source in self._sources:
-                token = source.find(request)
-                if token is not None:
-                    return await self._verify(token, sha256(token).digest())
+            token = self._find(request)
+            if token is None:
+                return None
+            digest = sha256(token).digest()
+            return self._known(digest) or await self._verify(token, digest)
         except InvalidToken as error:
             self._refused.value += 1
             challenge = f'Bearer error="invalid_token", error_description="{error.public}"'
             raise Unauthorized(error.public, challenge=challenge, detail=str(error)) from error
+
+    def _find(self, request: Request) -> bytes | None:
+        for source in self._sources:
+            token = source.find(request)
+            if token is not None:
+                return token
         return None
+
+    def _known(self, digest: bytes) -> Principal | None:
+        principal = self._cache.get(digest, self._clock())
+        if principal is not None:
+            self._cached.value += 1
+        return principal
 
     async def _verify(self, raw: bytes, digest: bytes) -> Principal:
         if len(raw) > self._config.max_token_size:

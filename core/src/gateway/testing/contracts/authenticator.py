@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.errors import GatewayError, Unauthorized
@@ -16,6 +17,7 @@ from gateway.testing.contracts.component import ComponentContract
 from gateway.testing.contracts.expectation import expect, in_time
 from gateway.testing.contracts.growth import expect_bounded
 from gateway.testing.contracts.models import MIN_SECRET_LENGTH
+from gateway.testing.contracts.recalling import Connection, Recalls
 from gateway.testing.contracts.standstill import expect_a_running_loop
 
 if TYPE_CHECKING:
@@ -97,11 +99,12 @@ class AuthenticatorContract(ComponentContract):
     async def test_the_request_stays_as_it_is(self) -> None:
         """Other authenticators and the service get it, too; its body is not for authenticators."""
         async with self.built() as authenticator:
+            await _outcome(authenticator, self.valid_request())  # so that it may recall the next
             for request in (self.valid_request(), self.invalid_request(0), self.anonymous_request()):
                 source = Source([b"data"])
                 request.body = source.body
                 before = (request.method, request.path, request.query, list(request.headers.pairs))
-                await _outcome(authenticator, request)
+                await _heard(authenticator, request)
                 after = (request.method, request.path, request.query, list(request.headers.pairs))
                 expect(before == after, f"it changed the request from {before[:3]} to {after[:3]}, or its fields")
                 expect(request.body is source.body and not source.body.is_consumed, "it took the request's body")
@@ -112,9 +115,11 @@ class AuthenticatorContract(ComponentContract):
             conceal = getattr(authenticator, "conceal", None)
             if conceal is None:
                 return
-            request = self.valid_request()
+            here = Connection()
+            request = here.bring(self.valid_request())
+            await _outcome(authenticator, here.bring(self.valid_request()))
             conceal(request)
-            found = await _outcome(authenticator, request)
+            found = await _heard(authenticator, request)
             expect(found is None, f"after conceal() there still are credentials: {found!r}")
             lost = [pair for pair in self._untouched() if pair not in request.headers.pairs]
             expect(not lost, f"conceal() took other fields, too: {[name for name, _ in lost]}")
@@ -151,8 +156,9 @@ class AuthenticatorContract(ComponentContract):
 
             async def work() -> None:
                 for number in range(4):
-                    await _outcome(authenticator, self.invalid_request(number))
-                await _outcome(authenticator, self.valid_request())
+                    await _heard(authenticator, self.invalid_request(number))
+                for _ in range(2):
+                    await _heard(authenticator, self.valid_request())
 
             await expect_a_running_loop(work, "authenticate")
 
@@ -161,11 +167,58 @@ class AuthenticatorContract(ComponentContract):
         async with self.built() as authenticator:
 
             async def use(number: int) -> None:
-                await _outcome(authenticator, self.invalid_request(number))
+                await _heard(authenticator, self.invalid_request(number))
 
             await expect_bounded(use, self.remembered, "callers with wrong credentials")
 
+    async def test_it_recalls_those_whom_it_would_let_in(self) -> None:
+        """``recall`` spares it being asked and changes no answer: not here, nor on another connection."""
+        async with self.built() as authenticator:
+            recalls = self._recalls(authenticator)
+            if recalls is None:
+                return
+            here, elsewhere = Connection(), Connection()
+            for connection in (here, here, elsewhere):
+                await recalls.expect_agreement(self.valid_request())
+                await recalls.expect_agreement(connection.bring(self.valid_request()))
+                for request, _ in self._malformed():
+                    await recalls.expect_agreement(connection.bring(request))
+
+    async def test_it_recalls_nobody_whom_it_would_refuse(self) -> None:
+        """Whoever was let in may send something else next, and may share the connection with somebody else."""
+        async with self.built() as authenticator:
+            recalls = self._recalls(authenticator)
+            if recalls is None:
+                return
+            here, elsewhere = Connection(), Connection()
+            for connection in (here, here, elsewhere):
+                await _outcome(authenticator, here.bring(self.valid_request()))
+                for number in range(3):
+                    wrong = connection.bring(self.invalid_request(number))
+                    await recalls.expect_nobody(wrong, "with wrong credentials")
+                nobody = connection.bring(self.anonymous_request())
+                await recalls.expect_nobody(nobody, "without credentials")
+
+    async def test_it_recalls_nobody_by_what_a_request_was(self) -> None:
+        """A policy further out may have changed the request: what it carries now decides."""
+        async with self.built() as authenticator:
+            recalls = self._recalls(authenticator)
+            if recalls is None:
+                return
+            here = Connection()
+            for other in (self.invalid_request(0), self.anonymous_request()):
+                request = here.bring(self.valid_request())
+                await _heard(authenticator, request)
+                await _heard(authenticator, request)
+                request.headers.pairs = list(other.headers.pairs)
+                request.query, request.origin = other.query, other.origin
+                await recalls.expect_nobody(request, "whose credentials were taken off or replaced")
+
     # Underneath.
+
+    def _recalls(self, authenticator: Authenticator) -> Recalls | None:
+        recall = getattr(authenticator, "recall", None)
+        return Recalls(recall, partial(_outcome, authenticator)) if recall is not None else None
 
     async def _expect_let_in(self, authenticator: Authenticator) -> None:
         async with in_time("a decision about right credentials"):
@@ -228,6 +281,13 @@ async def _outcome(authenticator: Authenticator, request: Request) -> Any:  # no
         return await authenticator.authenticate(request)
     except Exception as error:  # noqa: BLE001 - that is what is looked at
         return error
+
+
+async def _heard(authenticator: Authenticator, request: Request) -> Any:  # noqa: ANN401 - as above
+    """Return what the gateway hears: whom it recalls, or else ``_outcome``."""
+    recall = getattr(authenticator, "recall", None)
+    recalled = recall(request) if recall is not None else None
+    return recalled if recalled is not None else await _outcome(authenticator, request)
 
 
 def _with(request: Request, name: str, value: str) -> Request:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 from typing import TYPE_CHECKING, ClassVar
 
+from gateway.interfaces import Decision
 from gateway.registrations import LimiterRegistration, Registration
 from gateway.testing.contracts.cancelling import cancel_everywhere, expect_no_waiting
 from gateway.testing.contracts.component import ComponentContract
@@ -14,7 +16,9 @@ from gateway.testing.contracts.growth import expect_bounded
 from gateway.testing.contracts.standstill import expect_a_running_loop
 
 if TYPE_CHECKING:
-    from gateway.interfaces import Decision, Limiter
+    from collections.abc import Callable
+
+    from gateway.interfaces import Limiter
 
 __all__ = ["LimiterContract"]
 
@@ -82,6 +86,11 @@ class LimiterContract(ComponentContract):
             expect(refund("key", 3) is None, "refund returned something; it is synchronous and returns nothing")
             # One that tells a server does so beside the request.
             await self._eventually_passes(limiter, "key", self.quota)
+            acquire_now = _acquire_now(limiter)
+            if acquire_now is not None:
+                acquire_now("at once", 3)
+                refund("at once", 3)
+                await self._eventually_passes(limiter, "at once", self.quota)
             refund("never asked", 2)
             await asyncio.sleep(0.01)
             passed = await self._passed(limiter, "never asked")
@@ -129,8 +138,11 @@ class LimiterContract(ComponentContract):
         async with self.built() as limiter:
 
             async def work() -> None:
+                acquire_now = _acquire_now(limiter)
                 for number in range(5):
                     await limiter.acquire(f"key {number}", 1)
+                    if acquire_now is not None:
+                        acquire_now(f"key {number}", 1)
 
             await expect_a_running_loop(work, "acquire")
 
@@ -142,6 +154,45 @@ class LimiterContract(ComponentContract):
                 await limiter.acquire(f"key {number}", 1)
 
             await expect_bounded(use, self.remembered, "keys")
+
+    async def test_acquire_now_answers_at_once(self) -> None:
+        """Where there is one, it is called and not awaited."""
+        async with self.built() as limiter:
+            acquire_now = _acquire_now(limiter)
+            if acquire_now is None:
+                return
+            is_plain = not inspect.iscoroutinefunction(acquire_now)
+            expect(is_plain, "acquire_now is a coroutine function, and not awaited; write def")
+            decision: object = acquire_now("key", 1)
+            expect(isinstance(decision, Decision), f"acquire_now returned {decision!r}; return a Decision")
+            waits = getattr(limiter, "waits", True)
+            expect(waits is False, "acquire_now is for limiters that never wait; say waits = False")
+
+    async def test_acquire_now_takes_from_the_quota_of_acquire(self) -> None:
+        """It is called in its place, and by others beside it: together not one more passes."""
+        async with self.built() as limiter:
+            acquire_now = _acquire_now(limiter)
+            if acquire_now is None:
+                return
+            numbers = range(3 * self.quota)
+            decisions = [acquire_now("both", 1) if n % 2 else await limiter.acquire("both", 1) for n in numbers]
+            self._expect_passed(decisions, self.quota)
+            self._expect_passed([acquire_now("at once", 1) for _ in numbers], self.quota)
+            expect(not await self._passed(limiter, "at once"), "acquire passed where acquire_now had used up the quota")
+            await self._passed(limiter, "waited for")
+            one_more = acquire_now("waited for", 1)
+            expect(not one_more.is_allowed, "acquire_now passed where acquire had used up the quota")
+
+    async def test_acquire_now_decides_as_acquire_does(self) -> None:
+        """Whatever a request costs; what is too much takes nothing."""
+        async with self.built() as limiter:
+            acquire_now = _acquire_now(limiter)
+            if acquire_now is None:
+                return
+            for cost in (self.quota + 1, 1, self.quota, self.quota - 2, 2, 1, 1):
+                expected, decision = await limiter.acquire("one", cost), acquire_now("other", cost)
+                said = f"for a cost of {cost}, acquire says {expected}, and acquire_now says {decision}"
+                expect(_of_moment(decision) == _of_moment(expected), said)
 
     # Underneath.
 
@@ -160,3 +211,12 @@ class LimiterContract(ComponentContract):
                 return
             await asyncio.sleep(0.01)
         expect(is_so=False, why="after a refund, the quota is not whole again")
+
+
+def _acquire_now(limiter: Limiter) -> Callable[[str, int], Decision] | None:
+    return getattr(limiter, "acquire_now", None)
+
+
+def _of_moment(decision: Decision) -> tuple[object, ...]:
+    """Return what two decisions have in common that were made one after the other."""
+    return decision.is_allowed, decision.limit, decision.remaining, decision.window_s
