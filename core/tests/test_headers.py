@@ -180,11 +180,6 @@ def test_no_fields_are_no_lines():
     assert Headers().block() == b""
 
 
-def test_other_attributes_are_missing_as_usual():
-    with pytest.raises(AttributeError, match="colour"):
-        Headers().colour  # noqa: B018 - asking is the test
-
-
 def test_fields_are_dropped_alike(arrived):
     arrived.drop(frozenset({b"missing"}))
     arrived.drop(frozenset({b"accept", b"missing"}))
@@ -230,5 +225,3 @@ def test_what_has_lines_behind_it_can_be_changed_and_extended_further(arrived):
     arrived.drop(frozenset({b"accept", b"x"}))
     arrived.extend([(b"last", b"4")])
     assert arrived.pairs == [(b"host", b"example"), (b"y", b"a: b"), (b"z", b"3"), (b"last", b"4")]
-    with pytest.raises(AttributeError, match="colour"):
-        Headers.shared(arrived.section or Section(())).colour  # noqa: B018 - asking is the test
