@@ -71,6 +71,17 @@ def configuration(port: int, service_port: int, options: argparse.Namespace, wei
     )
 
 
+def reserved() -> socket.socket:
+    """Return what keeps a port free for the gateway until it listens.
+
+    Somebody else who is given it meanwhile, or the client's own end of a connection, would answer in its place.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept
+
+
 async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Return a connection to the gateway once it listens."""
     until_s = time.monotonic() + START_WITHIN_S
@@ -116,9 +127,8 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     """Measure and print."""
     server = await asyncio.get_running_loop().create_server(Service, "0.0.0.0", 0)  # noqa: S104 - 10,000 addresses
     service_port = server.sockets[0].getsockname()[1]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    kept = reserved()
+    port = kept.getsockname()[1]
     file = folder / "gateway.yaml"
     file.write_text(configuration(port, service_port, options, 2))
     program = shutil.which("gateway", path=str(Path(sys.executable).parent)) or "gateway"
@@ -127,6 +137,7 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     )
     try:
         reader, writer = await connected(port)
+        kept.close()
         await ask_for(reader, writer, 1.0)
         report("before", await ask_for(reader, writer, BEFORE_S))
         file.write_text(configuration(port, service_port, options, 3))

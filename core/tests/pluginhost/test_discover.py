@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from importlib.metadata import EntryPoint
 
 import pytest
 
-from gateway.pluginhost import PluginHost
+from gateway.pluginhost import PluginHost, host
+from gateway.pluginhost.collect import build_manager
 
 HELLO = """
 import gateway
@@ -157,3 +160,22 @@ def test_a_file_that_is_not_python(site, tmp_path):
 def test_a_file_can_be_disabled(site, tmp_path):
     host = site.discover(files=[write(tmp_path, "1 / 0")], disabled=["hello"])
     assert (host.plugins, host.problems) == ((), ())
+
+
+def test_a_reload_leaves_the_collector_nothing_of_pluggy(site, monkeypatch):
+    """What many rules are loaded with counts as old at once, and what is old is hardly ever looked at."""
+    made = []
+
+    def noted():
+        manager = build_manager()
+        made.append(weakref.ref(manager))
+        return manager
+
+    monkeypatch.setattr(host, "build_manager", noted)
+    site.install("acme", HELLO, name="a")
+    gc.disable()
+    try:
+        assert site.discover().find("policy", "hello") is not None
+        assert [manager() for manager in made] == [None]
+    finally:
+        gc.enable()

@@ -143,6 +143,17 @@ async def test_not_all_of_them_are_asked(service, dispatch_to, exchange, endpoin
     assert not any(in_flight(service))
 
 
+@pytest.mark.parametrize(("known", "expected"), [(5, [3, 4, 5]), (4, [3, 4]), (3, [3])])
+async def test_who_is_only_to_be_avoided_was_not_asked(service, dispatch_to, exchange, endpoint, known, expected):
+    """A circuit breaker excludes those whose circuits are open: others are asked all the same, and none of these."""
+    service.publish("static", [endpoint(port) for port in range(1, known + 1)])
+    exchange.excluded = service.instances[:2]
+    connector, asked = unreachable_but()
+    with pytest.raises(GatewayError):
+        await dispatch_to(connector, balancer=Sparing())(exchange)
+    assert asked == expected
+
+
 async def test_if_an_instance_saw_something_of_it_no_other_is_asked(service, dispatch_to, connector, exchange):
     def answer():
         raise GatewayError(ErrorType.BAD_GATEWAY, "no")
@@ -163,6 +174,7 @@ class BlackHoles:
 
     def __init__(self, clock, *ports, taking_s=10.0):
         self.ports = {*ports}
+        self.refusing: set[int] = set()
         self.asked: list[int] = []
         self._clock = clock
         self._taking_s = taking_s
@@ -172,8 +184,13 @@ class BlackHoles:
         if instance.endpoint.port in self.ports:
             self._clock.advance(self._taking_s)
             exchange.connect_s += self._taking_s
-            raise GatewayError(ErrorType.UPSTREAM_TIMEOUT, "no", is_unsent=True)
+            raise self.failure()
+        if instance.endpoint.port in self.refusing:
+            raise self.failure()
         return Response()
+
+    def failure(self) -> BaseException:
+        return GatewayError(ErrorType.UPSTREAM_TIMEOUT, "no", is_unsent=True)
 
 
 @pytest.fixture
@@ -185,7 +202,7 @@ def asking(service, new_exchange, clock):
         dispatch = build_dispatch(service, balancer or Sparing(), {"http": connector}, observers, clock=clock)
         exchange = new_exchange(timeout_s)
         begun = len(connector.asked)
-        with contextlib.suppress(GatewayError):
+        with contextlib.suppress(GatewayError, asyncio.CancelledError):
             await dispatch(exchange)
         return connector.asked[begun:], exchange
 
@@ -227,6 +244,50 @@ async def test_if_all_lead_nowhere_all_are_asked(asking, clock):
     assert len((await asking(connector))[0]) == 2
 
 
+async def test_who_is_left_alone_is_asked_before_who_failed_already(asking, clock):
+    connector = BlackHoles(clock, 2)
+    connector.refusing.add(1)
+    assert (await asking(connector))[0] == [1, 2]
+    connector.ports.clear()
+    assert (await asking(connector))[0] == [1, 2]
+
+
+async def test_who_is_left_alone_is_asked_if_all_others_are_excluded(asking, clock, service, new_exchange, dispatch_to):
+    """So a circuit breaker finds out whether an instance works again."""
+    connector = BlackHoles(clock, 2)
+    connector.refusing.add(1)
+    await asking(connector)
+    connector.ports.clear()
+    exchange = new_exchange()
+    exchange.excluded = service.instances[:1]
+    await dispatch_to(connector, balancer=Sparing())(exchange)
+    assert connector.asked == [1, 2, 2]
+
+
+async def test_a_client_need_not_wait_until_the_end_for_it_to_be_known(asking, clock, service):
+    """Most have less patience than a connection may take."""
+
+    class Impatient(BlackHoles):
+        def failure(self):
+            return asyncio.CancelledError()
+
+    connector = Impatient(clock, 1, taking_s=5.0)
+    await asking(connector)
+    assert [each.endpoint.port for each in service.unreachable] == [1]
+    assert (await asking(connector))[0] == [2]
+
+
+async def test_who_was_reached_and_is_slow_to_answer_is_asked_again(asking, clock, service):
+    class Slow(BlackHoles):
+        async def open(self, instance, exchange):
+            exchange.connect_s += 2.0
+            clock.advance(7.0)
+            raise asyncio.CancelledError
+
+    await asking(Slow(clock))
+    assert not service.unreachable
+
+
 async def test_who_refuses_at_once_is_asked_again(asking, clock, service):
     connector = BlackHoles(clock, 1, taking_s=0.5)
     await asking(connector)
@@ -237,8 +298,9 @@ async def test_who_refuses_at_once_is_asked_again(asking, clock, service):
 async def test_who_is_only_busy_is_asked_again(asking, clock, service):
     class Busy(BlackHoles):
         async def open(self, instance, exchange):
-            exchange.queue_s = 10.0
-            return await super().open(instance, exchange)
+            clock.advance(10.0)
+            exchange.queue_s += 10.0
+            raise self.failure()
 
     await asking(Busy(clock, 1))
     assert not service.unreachable

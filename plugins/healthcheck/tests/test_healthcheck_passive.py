@@ -122,6 +122,22 @@ async def test_an_ejection_outlives_a_reload_and_ends_in_time(detector, instance
 
 
 @pytest.mark.anyio
+async def test_an_ejection_by_two_configurations_is_counted_down_by_both(detector, instances, clock, context):
+    """Streams keep the former one at work beside the next."""
+    one, _ = instances(2)
+    block = {"passive": {"ejectionTime": 10}, "slowStart": {"window": 60}}
+    before, after = detector(**block), detector(**block)
+    finish(after, one, 500, 5)
+    clock.advance(10)
+    after.tick()  # one is back, but its share is small yet
+    finish(before, one, 500, 5)
+    await before.__aexit__(None, None, None)
+    after.tick()
+    assert one.is_healthy
+    assert counted(context, "gateway_health_ejected_instances") == {("orders",): 0.0}
+
+
+@pytest.mark.anyio
 async def test_an_ejection_ends_when_a_service_is_not_watched_any_more(detector, instances):
     one, _ = instances(2)
     before, after = detector(), detector(services={"orders": {"passive": False}})

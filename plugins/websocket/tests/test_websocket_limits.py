@@ -126,6 +126,31 @@ async def test_nothing_more_is_fetched_for_a_client_that_takes_nothing(opened, w
     assert socket._client_end.is_told
 
 
+@pytest.mark.parametrize("slow", ["client", "service"])
+async def test_the_rest_of_a_frame_is_fetched_no_faster_than_it_is_taken(opened, wire, clock, slow):
+    """Who asks for a large message, takes none of it and breaks the protocol had it all kept here."""
+    gateway, client, service = await opened({"pingPeriod": 0, "maxMessageSize": 0})
+    taking, sending, mask = (client, service, b"") if slow == "client" else (service, client, b"mask")
+    taking.writer.transport.pause_reading()
+    (socket,) = _sockets(gateway)
+    end = socket._client_end if slow == "client" else socket._service_end
+    sending.send(bytes((0x82, 0x80 * bool(mask) | 127)) + (1 << 40).to_bytes(8, "big") + mask)
+    while end.slow_since_s > 1e18:
+        sending.send(b"x" * 60_000)
+        await gateway.ask("GET", "/_gateway/health")
+    if slow == "client":
+        client.send(wire.frame(1, b"reserved bits", rsv=2))
+    else:
+        clock.let_pass(gateway, 100)
+    await gateway.eventually(lambda: socket._is_closing)
+    way = (socket._client if slow == "client" else socket._service)._transport
+    kept = way.get_write_buffer_size()
+    for _ in range(20):
+        sending.send(b"x" * 60_000)
+        await gateway.ask("GET", "/_gateway/health")
+    assert way.get_write_buffer_size() <= kept
+
+
 # Keep-alive.
 
 

@@ -33,6 +33,9 @@ def collector_paused() -> Iterator[None]:
 
 
 def _make_old() -> None:
-    """Put all objects into the oldest generation, without a look at any: both calls only link lists together."""
+    """Put all objects into the oldest generation, without a look at any: both calls only link lists together.
+
+    That includes what the start froze, and garbage in cycles, which then stays for very long: loading must make none.
+    """
     gc.freeze()
     gc.unfreeze()

@@ -81,6 +81,8 @@ class PluginHost:
         wanted, problems = _unique(candidate for candidate in found if candidate.plugin not in left_out)
         manager = build_manager()
         plugins = [_load(candidate, manager) for candidate in wanted]
+        # Nobody asks it again. It knows its hooks, as they know it: let go of them, or they wait for the collector.
+        vars(manager.hook).clear()
         problems += [
             Problem(f"{plugin} cannot be used: {plugin.error}")
             for plugin in plugins

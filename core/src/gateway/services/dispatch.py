@@ -74,6 +74,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
             exchange.instance = instance
             exchange.attempts += 1
             instance.in_flight += 1
+            connected_s = exchange.connect_s
             started_s = clock()
             try:
                 response = await connect(instance, exchange)
@@ -83,10 +84,8 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                 exchange.service_s = duration_s = clock() - started_s
                 if report is not None and (is_wanted is None or is_wanted(exchange)):
                     report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
-                if not _is_unsent(error):
-                    raise
-                unreachable.note(instance, exchange, duration_s, clock())
-                if not _may_ask_another(exchange, len(instances)):
+                unreachable.note(instance, exchange.connect_s - connected_s, duration_s, started_s + duration_s)
+                if not _may_ask_another(error, exchange, len(instances)):
                     raise
                 exchange.excluded = (*exchange.excluded, instance)
                 continue
@@ -118,17 +117,18 @@ def _check_unread(body: bytes | Body) -> None:
         raise RuntimeError("the request body was already consumed; assign what was read to exchange.request.body")
 
 
-def _is_unsent(error: BaseException) -> bool:
-    """Tell whether the instance saw nothing of the request."""
-    return isinstance(error, GatewayError) and error.is_unsent
+def _may_ask_another(error: BaseException, exchange: Exchange, instances: int) -> bool:
+    """Tell whether the request can go to another instance.
 
-
-def _may_ask_another(exchange: Exchange, instances: int) -> bool:
-    """Tell whether the request can go to another instance: others remain, and it has not waited too long already."""
+    This one saw nothing of it, others remain, and it has not waited too long already.
+    """
+    if not isinstance(error, GatewayError) or not error.is_unsent:
+        return False
     timeout_s = exchange.route.timeout_s
     if timeout_s is not None and exchange.connect_s + exchange.queue_s >= timeout_s:
         return False
-    return len(exchange.excluded) + 1 < min(instances, MAX_INSTANCES_ASKED)
+    # Of those that are excluded some were asked, by this attempt or an earlier one, and some are only to be avoided.
+    return exchange.attempts < MAX_INSTANCES_ASKED and len(exchange.excluded) + 1 < instances
 
 
 def _opener(connector: Connector) -> Open:

@@ -19,7 +19,9 @@ __all__ = ["Unreachable"]
 LEFT_ALONE_S = 10.0
 """How long nobody is sent there; nginx's fail_timeout."""
 SLOW_S = 1.0
-"""How long it must have taken to see that there is no connection; below, it costs less to find out again."""
+"""How long a request must have waited for a connection in vain; below, it costs less to find out again."""
+MARGIN_S = 0.1
+"""What else a request may have spent there, if it was still waiting for the connection when it ended."""
 MOST = 64
 """Of so many at most it is known: more are no exception any more, and each costs the choice among the others."""
 
@@ -31,29 +33,34 @@ class Unreachable(dict["Instance", float]):
     nothing. Once that one has come through it is like any other.
     """
 
-    def note(self, instance: Instance, exchange: Exchange, duration_s: float, now_s: float) -> None:
-        """Leave an instance alone, if a request waited long for it to no avail.
+    def note(self, instance: Instance, connect_s: float, duration_s: float, now_s: float) -> None:
+        """Leave an instance alone, if an attempt waited long for a connection to it, and for nothing else.
+
+        How it ended does not matter: most clients go away before a connection has had all the time it may take.
 
         Args:
-            instance: Where nothing arrived.
-            exchange: Its request. One that waited for its turn says nothing about the way to the instance.
-            duration_s: How long it took to see.
+            instance: Where the attempt failed.
+            connect_s: How long it waited for a connection.
+            duration_s: How long it took. One that got its connection, or waited for its turn, took longer than that.
             now_s: Monotonic time.
         """
-        if duration_s < SLOW_S or exchange.queue_s:
+        if connect_s < SLOW_S or duration_s - connect_s > MARGIN_S:
             return
         if len(self) >= MOST and instance not in self:
             del self[next(iter(self))]
         self[instance] = now_s + LEFT_ALONE_S
 
     def select(self, balancer: Balancer, instances: Sequence[Instance], exchange: Exchange, now_s: float) -> Instance:
-        """Return what ``balancer`` chooses among the others; any, if there are no others."""
+        """Return what ``balancer`` chooses among the others; any that was not tried yet, if there are no others."""
         before = exchange.excluded
         exchange.excluded = (*before, *self._left_alone(now_s))
         try:
             instance = balancer.select(instances, exchange)
         finally:
             exchange.excluded = before
+        if instance in before:
+            # All the others are left alone: rather one of these than the same again.
+            instance = balancer.select(instances, exchange)
         if instance in self:
             self[instance] = now_s + LEFT_ALONE_S
         return instance

@@ -303,6 +303,9 @@ class OutlierDetector:
             instance, begun = self._left.popitem()
             record = self._record(instance)
             if record.is_unfinished:
+                # What is said of it now counts; the other one's ejection is over.
+                if begun.ejected_until_s is not None:
+                    self._ejected.labels(instance.service).add(-1)
                 continue
             record.ejections, record.works_since_s = begun.ejections, begun.works_since_s
             record.ejected_until_s = begun.ejected_until_s

@@ -285,9 +285,6 @@ class WebSocketTunnel:
             close_payload(code if peer is blamed else CloseCode.GOING_AWAY, reason)
             for peer in (client_end, service_end)
         )
-        # Whoever was held back is heard now: its close frame is waited for, and the rest dropped.
-        assert self._client is not None  # noqa: S101 - there are ends, so there is a client
-        self._client.tunnel_resume()
         self._tell(service_end, client_end, for_service)
         self._farewell = for_client
         # Who cannot be told, or has told us already, answers no more.
@@ -302,14 +299,24 @@ class WebSocketTunnel:
         """Send one end a close frame, and nothing of the other one behind it."""
         peer.say(CLOSE, payload, is_at_boundary=other.reader.is_at_boundary)
         if not peer.is_waiting:
-            other.reader.mute()
+            self._mute(other)
+
+    def _mute(self, peer: Peer) -> None:
+        """Pass nothing of one end on any more, and hear it out: its close frame is waited for, and the rest dropped.
+
+        As long as something is passed on, the end of a frame for one, it comes no faster than it is taken.
+        """
+        peer.reader.mute()
+        if not peer.is_client:
+            self._service.resume()
+        elif self._client is not None:
+            self._client.tunnel_resume()
 
     def _say_farewell(self) -> None:
         """Close the client's end, if that is still to be done."""
         farewell, self._farewell, self._farewell_s = self._farewell, b"", math.inf
         if farewell and self._client_end is not None and self._service_end is not None:
             self._tell(self._client_end, self._service_end, farewell)
-            self._service.resume()
             self._let_go()
 
     def _read_while_closing(self, peer: Peer, data: bytes) -> None:
@@ -320,7 +327,7 @@ class WebSocketTunnel:
             if not peer.reader.is_at_boundary:
                 return
             other.send_waiting()
-            peer.reader.mute()
+            self._mute(peer)
         try:
             peer.reader.read(data)
         except Violation:

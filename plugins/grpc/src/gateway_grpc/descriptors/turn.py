@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["turn"]
 
 NAME = ".lock"
-PATIENCE_S = 90.0
-"""Longer than one change takes, which has sources asked again up to twice."""
+PATIENCE_S = 45.0
+"""Shorter than a worker waits for the control plane, a minute: who waits in vain is told so. Files take milliseconds,
+but a change has all sources asked again, up to twice, which may take longer than anybody waits."""
 LOOK_S = 0.05
 
 
