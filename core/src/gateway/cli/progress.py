@@ -43,11 +43,12 @@ def progress(what: str, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
 
 def _tell(stream: TextIO, what: str, is_done: threading.Event, patience_s: float) -> None:
     started_s = time.monotonic()
-    has_told = False
+    line = ""
     while not is_done.wait(patience_s):
-        stream.write(f"\r{escape_controls(what)}: {time.monotonic() - started_s:.0f} s")
+        line = f"{escape_controls(what)}: {time.monotonic() - started_s:.0f} s"
+        stream.write(f"\r{line}")
         stream.flush()
-        has_told = True
-    if has_told:
-        stream.write("\r\x1b[K")
+    if line:
+        # With blanks, which a terminal that knows no codes (TERM=dumb) can show too.
+        stream.write(f"\r{' ' * len(line)}\r")
         stream.flush()
