@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gateway_cache.directives import MAX_DELTA_S, parse_directives, seconds_of
@@ -20,7 +19,6 @@ _LOOKED_AT = (
     | _FOR_THE_SERVICE
     | frozenset((b"authorization", b"cache-control", b"cookie", b"if-range", b"pragma", b"range"))
 )
-_name = itemgetter(0)
 
 
 class Asked:
@@ -57,7 +55,7 @@ class Asked:
     has_cookie = False
 
     def __init__(self, exchange: Exchange, *, counts_directives: bool) -> None:
-        present = _LOOKED_AT.intersection(map(_name, exchange.request.headers.pairs))
+        present = exchange.request.headers.names_among(_LOOKED_AT)
         # Who the gateway let in is known to it only, whatever the credentials were and if they are still there.
         self.has_credentials = exchange.principal is not None or b"authorization" in present
         if not present:

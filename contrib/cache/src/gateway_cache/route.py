@@ -39,10 +39,11 @@ SUCCESS = range(200, 400)
 FAILED = frozenset({500, 502, 503, 504})
 """RFC 5861 section 4."""
 _FAILURES = frozenset({ErrorType.BAD_GATEWAY, ErrorType.UNAVAILABLE, ErrorType.UPSTREAM_TIMEOUT})
+_CACHE_STATUS = frozenset({b"cache-status"})
 _CONDITIONS = PRECONDITIONS | {b"if-match", b"if-range", b"if-unmodified-since", b"range"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made per request, and that would cost a microsecond
 class Fetch:
     """A question to the service.
 
@@ -347,12 +348,14 @@ class CachingRoute:
     def _told(self, response: Response, what: str) -> Response:
         if self._config.cache_status:
             # Behind those of caches nearer to the service (RFC 9211 section 2).
-            response.headers.pairs.append((b"cache-status", f"{self._name}; {what}".encode()))
+            response.headers.extend_lines(_CACHE_STATUS, f"cache-status: {self._name}; {what}\r\n".encode())
         return response
 
 
 def _for_the_store(headers: Headers, stored: StoredResponse | None) -> Headers:
     """Return the fields to ask with: without the client's conditions, and with those of what is stored."""
+    if stored is None and headers.section is not None and not headers.has_any(_CONDITIONS):
+        return Headers.shared(headers.section)
     pairs = [pair for pair in headers.pairs if pair[0] not in _CONDITIONS]
     if stored is not None and stored.etag is not None:
         pairs.append((b"if-none-match", stored.etag.encode("latin-1")))

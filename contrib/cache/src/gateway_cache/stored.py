@@ -31,6 +31,9 @@ _KEPT_BY_304 = frozenset({b"content-encoding", b"content-length", b"content-rang
 """What a 304 does not change: it describes the stored content (RFC 9111 section 3.2)."""
 _SHAREABLE = frozenset({"public", "s-maxage", "must-revalidate"})
 """With one of these a response to a request with credentials is for others, too (RFC 9111 section 3.5)."""
+_SAY_WHETHER = frozenset({b"cache-control", b"expires", b"last-modified", b"set-cookie"})
+"""Fields that say whether a response may be stored."""
+_VARY = frozenset({b"vary"})
 _EXPLICIT = _SHAREABLE | {"max-age", "no-cache"}
 MAX_TAGS = 64
 
@@ -227,25 +230,25 @@ def may_store(status: int, headers: Headers, asked: Asked, config: CacheConfig) 
     also where they name fields, and what does not speak of caches is stored only if the configuration says for how
     long, and if the request has neither credentials nor a cookie.
     """
-    if status < 200 or status in (206, 304) or asked.no_store or "set-cookie" in headers:
+    said = headers.names_among(_SAY_WHETHER)
+    if status < 200 or status in (206, 304) or asked.no_store or b"set-cookie" in said:
         return False
-    directives = parse_directives(headers.get_all("cache-control"))
+    directives = parse_directives(headers.get_all("cache-control")) if b"cache-control" in said else {}
     if "no-store" in directives or "private" in directives or vary_names(headers) is None:
         return False
     if asked.has_credentials:
         return not _SHAREABLE.isdisjoint(directives)
-    if not _EXPLICIT.isdisjoint(directives) or "expires" in headers:
+    if not _EXPLICIT.isdisjoint(directives) or b"expires" in said:
         return True
-    may_guess = config.default_ttl > 0 or (config.heuristic_fraction > 0 and "last-modified" in headers)
+    may_guess = config.default_ttl > 0 or (config.heuristic_fraction > 0 and b"last-modified" in said)
     return may_guess and status in GUESSABLE and not asked.has_cookie
 
 
 def vary_names(headers: Headers) -> tuple[bytes, ...] | None:
     """Return the names in ``Vary``, sorted; ``None`` if it says that no other request is alike."""
-    values = headers.get_all("vary")
-    if not values:
+    if not headers.has_any(_VARY):
         return ()
-    names = {name.strip().lower() for value in values for name in value.split(",")} - {""}
+    names = {name.strip().lower() for value in headers.get_all("vary") for name in value.split(",")} - {""}
     return None if "*" in names else tuple(sorted(name.encode("latin-1") for name in names))
 
 
