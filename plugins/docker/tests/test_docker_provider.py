@@ -103,9 +103,7 @@ async def test_a_stream_that_is_silent_for_long_is_opened_anew_without_ado(
     assert "no events" not in caplog.text
 
 
-async def test_what_nobody_thought_of_does_not_end_the_reading_of_events(
-    fake_engine, watch_engine, monkeypatch, caplog
-):
+async def test_what_nobody_thought_of_does_not_end_the_reading_of_events(fake_engine, watch_engine, monkeypatch):
     """The thread was gone, and every change was found a refresh later, though it was said that events arrive."""
     monkeypatch.setattr("gateway_docker.events.FIRST_DELAY_S", 0.05)
     feed = EventLines.feed
@@ -118,7 +116,6 @@ async def test_what_nobody_thought_of_does_not_end_the_reading_of_events(
     watched = watch_engine(fake_engine, refreshInterval="1h")
     await watched.until(lambda: fake_engine.streams == 1)
     fake_engine.emit("start")
-    await watched.until(lambda: "no events (KeyError: 'odd')" in caplog.text)
     await watched.until(lambda: fake_engine.count("/events") == 2)
     fake_engine.containers = [container(1)]
     fake_engine.emit("start")
