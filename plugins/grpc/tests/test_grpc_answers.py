@@ -244,7 +244,10 @@ async def test_a_compressed_answer_is_read(
     assert (await ask(gateway_factory, service, *steps, method="List")).text == '{"name":"Emma"}\n'
 
 
-@pytest.mark.parametrize("data", [b"", b"x", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"x"])
+WHOLE = gzip.compress(b"x")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", WHOLE[:-1], WHOLE + b"x"], ids=["nothing", "no gzip", "cut", "too long"])
 def test_what_is_not_compressed_as_it_says_is_refused(data: bytes) -> None:
     with pytest.raises(CallError, match="INTERNAL: a compressed message of the service cannot be read"):
         decompressed(data, b"gzip", 1000)
