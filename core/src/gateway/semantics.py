@@ -119,7 +119,7 @@ def new_request_id() -> str:
 
     It names the request in logs and is no secret.
     """
-    return "%032x" % getrandbits(128)  # noqa: UP031 - two thirds of the time that an f-string takes
+    return "%032x" % getrandbits(128)  # noqa: UP031 - three quarters of what an f-string takes
 
 
 def lookalikes(names: Iterable[bytes]) -> Iterator[bytes]:

@@ -42,7 +42,7 @@ class RoundRobin:
         if instances is not self._instances:
             self._adopt(instances)
         if self._ramp is None:
-            # As in _next(): here a call is a third of the time.
+            # As in _next(), without the call: this is most requests' way.
             turn = self._turn + 1
             if turn >= len(self._candidates):
                 turn = 0

@@ -44,7 +44,7 @@ class RequestFields:
     """
 
     # Most sections say little: defaults in the class spare setting them. What every request asks for is no default:
-    # reading one takes five times as long.
+    # reading one takes more than twice as long.
     origin: Origin
     shared: Section
     host: bytes | None = None

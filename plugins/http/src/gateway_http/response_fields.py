@@ -61,7 +61,7 @@ class ResponseFields:
     """
 
     # Most sections say little: defaults in the class spare setting them. What every response asks for is no default:
-    # reading one takes five times as long.
+    # reading one takes more than twice as long.
     shared: Section
     content_length: int | None = None
     is_chunked = False
