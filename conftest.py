@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["gateway.testing"]
@@ -18,7 +19,30 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("gateway")
 
 
+_unfreeze = gc.unfreeze
+_thawed: list[bool] = []
+
+
+def _noted_unfreeze() -> None:
+    _unfreeze()
+    _thawed.append(True)
+
+
+gc.unfreeze = _noted_unfreeze
+
+
 def pytest_collection_finish() -> None:
-    """Leave what thousands of tests consist of out of every garbage collection that they ask for."""
+    """Leave what thousands of tests consist of out of every garbage collection."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Freeze it again where a test thawed everything, as a large configuration does: see gateway.config.collector.
+
+    To walk it stands in the way of a later test for a third of a second, which looks as if something had blocked.
+    """
+    if _thawed:
+        _thawed.clear()
+        pytest_collection_finish()

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 from gateway.testing.contracts.expectation import expect
@@ -28,12 +29,11 @@ class LoopWatch:
 
     Attributes:
         longest_s: How long the loop stood still at most.
-        where: Which line it was in then.
     """
 
     def __init__(self) -> None:
         self.longest_s = 0.0
-        self.where = ""
+        self._seen: Counter[str] = Counter()
         self._last_beat_s = 0.0
         self._handle: asyncio.TimerHandle | None = None
         self._stopped = threading.Event()
@@ -55,6 +55,11 @@ class LoopWatch:
         self._stopped.set()
         self._thread.join()
 
+    @property
+    def where(self) -> str:
+        """Which line it was in most of that time."""
+        return self._seen.most_common(1)[0][0] if self._seen else ""
+
     def _beat(self) -> None:
         now_s = time.monotonic()
         if self._last_beat_s:
@@ -68,7 +73,8 @@ class LoopWatch:
     def _watch(self) -> None:
         while not self._stopped.wait(_BEAT_S):
             if time.monotonic() - self._last_beat_s > MAX_STANDSTILL_S:
-                self.where = _line(sys._current_frames().get(self._thread_id)) or self.where  # noqa: SLF001 - the documented way to see another thread
+                line = _line(sys._current_frames().get(self._thread_id))  # noqa: SLF001 - the documented way to see another thread
+                self._seen[line] += bool(line)
 
 
 async def expect_a_running_loop(work: Callable[[], Awaitable[object]], what: str) -> None:
@@ -78,14 +84,17 @@ async def expect_a_running_loop(work: Callable[[], Awaitable[object]], what: str
         work: Does it.
         what: What it is called, for the message.
     """
-    blocked = ""
+    watches = []
     for _ in range(_TRIES):
         with LoopWatch() as watch:
             await work()
         if watch.longest_s <= MAX_STANDSTILL_S:
             return
-        blocked = f"{what} blocked the event loop for {watch.longest_s * 1000:.0f} ms at {watch.where}"
-    expect(not blocked, f"{blocked}; use anyio.to_thread, or what can be awaited")
+        watches.append(watch)
+    # In the shortest standstill least of all was the machine's.
+    watch = min(watches, key=lambda each: each.longest_s)
+    blocked = f"{what} blocked the event loop for {watch.longest_s * 1000:.0f} ms at {watch.where}"
+    expect(is_so=False, why=f"{blocked}; use anyio.to_thread, or what can be awaited")
 
 
 def fastest_s(call: Callable[[], object], tries: int = 5) -> float:
