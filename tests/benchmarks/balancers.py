@@ -134,7 +134,7 @@ class Case:
             others.find(b"x")
             instance = select(instances, next(asking))
             instance.in_flight += 1
-            instance.last_latency_s = time.monotonic()
+            instance.latency_s = time.monotonic()
             busy.append(instance)
             end(busy.popleft())
         return (time.thread_time_ns() - begun_ns) / count
@@ -149,7 +149,7 @@ class Case:
             next(asking)
             instance = next(prepared)
             instance.in_flight += 1
-            instance.last_latency_s = time.monotonic()
+            instance.latency_s = time.monotonic()
             busy.append(instance)
             end(busy.popleft())
         return (time.thread_time_ns() - begun_ns) / count

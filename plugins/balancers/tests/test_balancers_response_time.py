@@ -19,19 +19,19 @@ def test_a_peak_counts_at_once_and_is_forgotten_by_and_by(pool, clock):
     (one,), table = pool(1), LatencyTable(10.0, clock)
     table.follow([one])
     assert table.latency_s(0) == 0
-    one.last_latency_s = float("0.1")
+    one.latency_s = float("0.1")
     assert table.latency_s(0) == 0.1
-    one.last_latency_s = float("2.0")
+    one.latency_s = float("2.0")
     assert table.latency_s(0) == 2.0
     clock.advance(10)
-    one.last_latency_s = float("0.1")
+    one.latency_s = float("0.1")
     assert table.latency_s(0) == pytest.approx(2 * exp(-1) + 0.1 * (1 - exp(-1)))
 
 
 def test_what_is_not_asked_becomes_attractive_again(pool, clock):
     (one,), table = pool(1), LatencyTable(10.0, clock)
     table.follow([one])
-    one.last_latency_s = 5.0
+    one.latency_s = 5.0
     table.latency_s(0)
     clock.advance(30)
     assert table.latency_s(0) == pytest.approx(5 * exp(-3))
@@ -39,10 +39,10 @@ def test_what_is_not_asked_becomes_attractive_again(pool, clock):
 
 def test_what_is_known_outlives_a_change_of_the_others(pool, clock):
     table, (one, two, three) = LatencyTable(10.0, clock), pool(1, 1, 1)
-    one.last_latency_s, two.last_latency_s = 1.0, 2.0
+    one.latency_s, two.latency_s = 1.0, 2.0
     table.follow([one, two])
     clock.advance(10)
-    two.last_latency_s = 0.0
+    two.latency_s = 0.0
     table.follow([three, two])
     assert [table.latency_s(0), table.latency_s(1)] == [0.0, pytest.approx(2 * exp(-1))]
     clock.advance(10)
@@ -58,20 +58,20 @@ def test_what_is_known_outlives_a_change_of_the_others(pool, clock):
 def test_a_clock_that_jumps_back_does_no_harm(pool, clock):
     (one,), table = pool(1), LatencyTable(10.0, clock)
     table.follow([one])
-    one.last_latency_s = 1.0
+    one.latency_s = 1.0
     table.latency_s(0)
     clock.advance(-1_000_000)
-    one.last_latency_s = 0.5
+    one.latency_s = 0.5
     assert table.latency_s(0) <= 1.0
 
 
 def test_what_is_new_is_asked_once_and_then_waited_for(pool, asking, clock):
     balancer, (known, new) = ResponseTime(10.0, lambda: 0.3, clock=clock), pool(1, 1)
-    known.last_latency_s = 0.2
+    known.latency_s = 0.2
     assert balancer.select((known, new), asking()) is new
     new.in_flight = 1
     assert balancer.select((known, new), asking()) is known
-    new.in_flight, new.last_latency_s = 0, 0.1
+    new.in_flight, new.latency_s = 0, 0.1
     assert balancer.select((known, new), asking()) is new
 
 
@@ -93,8 +93,7 @@ def mean_latency_s(pool, asking, release, seeded):
                 service_s[instances[0]] = change
             while done and done[0][0] <= clock():
                 ended_s, _, instance, began_s = heappop(done)
-                instance.last_latency_s = ended_s - began_s
-                instance.latency_s += (instance.last_latency_s - instance.latency_s) * 0.1
+                instance.latency_s = ended_s - began_s
                 release(instance)
             instance = balancer.select(instances, exchange)
             instance.in_flight += 1

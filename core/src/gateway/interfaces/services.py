@@ -45,10 +45,10 @@ class Instance:
     Attributes:
         service: The name of the service.
         endpoint: What discovery last said of it.
+        scheme: That of the endpoint: which protocol it speaks.
         authority: ``address:port`` as it stands in a ``Host`` field.
         in_flight: How many attempts are under way, bodies included.
-        latency_s: Moving average of the time to the first byte; 0.0 before the first answer.
-        last_latency_s: The time to the first byte of the last answer; another object with every answer.
+        latency_s: The time to the first byte of the last answer, 0.0 before the first; another object with each answer.
         is_healthy: Whether it is offered to balancers.
         weight: Its share of the traffic at the moment, relative to the other instances of the service: that of the
             endpoint, unless a health checker grants some of them less than all of it (see ``Directory.mark``).
@@ -62,9 +62,9 @@ class Instance:
         "endpoint",
         "in_flight",
         "is_healthy",
-        "last_latency_s",
         "latency_s",
         "release_listeners",
+        "scheme",
         "service",
         "share_percent",
         "weight",
@@ -73,11 +73,11 @@ class Instance:
     def __init__(self, service: str, endpoint: Endpoint) -> None:
         self.service = service
         self.endpoint = endpoint
+        self.scheme = endpoint.scheme
         host = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
         self.authority = f"{host}:{endpoint.port}"
         self.in_flight = 0
         self.latency_s = 0.0
-        self.last_latency_s = 0.0
         self.is_healthy = endpoint.is_healthy
         self.weight = endpoint.weight
         self.share_percent = 100

@@ -30,8 +30,6 @@ logger = logging.getLogger("gateway.services")
 
 MAX_INSTANCES_ASKED = 3
 """How many instances that cannot be reached a request tries before it is refused; nginx tries all, which adds up."""
-LATENCY_DECAY = 0.1
-"""The share of a new measurement in ``Instance.latency_s``; the seed's value for its response-time balancer."""
 
 
 def build_dispatch(  # noqa: C901 - one function, because every request goes through and calls cost
@@ -68,7 +66,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                 instance = unreachable.select(balancer, instances, exchange, clock())
             else:
                 instance = select(instances, exchange)
-            connect = open_by_scheme.get(instance.endpoint.scheme)
+            connect = open_by_scheme.get(instance.scheme)
             if connect is None:
                 raise _unreachable(service, instance)
             exchange.instance = instance
@@ -92,8 +90,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
             exchange.service_s = duration_s = clock() - started_s
             if unreachable:
                 unreachable.pop(instance, None)
-            instance.last_latency_s = duration_s
-            instance.latency_s += (duration_s - instance.latency_s) * (LATENCY_DECAY if instance.latency_s else 1.0)
+            instance.latency_s = duration_s
             if stream is None:
                 if instance.release_listeners:
                     _release(instance)
@@ -167,6 +164,6 @@ def _unreachable(service: Service, instance: Instance) -> GatewayError:
     return GatewayError(
         ErrorType.BAD_GATEWAY,
         "the service cannot be reached",
-        detail=f"no connector of this route's protocol reaches {instance.endpoint.scheme!r} "
+        detail=f"no connector of this route's protocol reaches {instance.scheme!r} "
         f"(instance {instance.id} of service {service.name!r})",
     )

@@ -64,8 +64,8 @@ class Adaptive:
         sample = self._samples[turn]
         if sample is None:
             self._samples[turn] = _Sample(way, instance)
-        elif sample.seen is not sample.instance.last_latency_s:
-            self._credit(sample.way, sample.instance.last_latency_s)
+        elif sample.seen is not sample.instance.latency_s:
+            self._credit(sample.way, sample.instance.latency_s)
             sample.follow(way, instance)
         elif sample.patience:
             sample.patience -= 1
@@ -125,7 +125,7 @@ class _Sample:
         """Follow another attempt."""
         self.way = way
         self.instance = instance
-        self.seen = instance.last_latency_s
+        self.seen = instance.latency_s
         self.patience = PATIENCE
 
 

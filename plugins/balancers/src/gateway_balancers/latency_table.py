@@ -58,7 +58,7 @@ class LatencyTable:
         while new and self._free:
             instance = new.pop()
             number_of[instance] = number = self._free.pop()
-            self._put(number, instance.last_latency_s, instance.last_latency_s, now_s)
+            self._put(number, instance.latency_s, instance.latency_s, now_s)
         self._add(new, now_s)
         self._line = line
         self._numbers = array("I", [number_of[each] for each in line])
@@ -66,7 +66,7 @@ class LatencyTable:
     def latency_s(self, position: int) -> float:
         """Return how long the instance at ``position`` takes to answer; 0.0 if nobody knows."""
         now_s = self._clock()
-        measured = self._line[position].last_latency_s
+        measured = self._line[position].latency_s
         number, averages = self._numbers[position], self._averages
         passed_s = now_s - averages[2 * number + 1]
         # A clock that jumps back would make the past count more than once.
@@ -81,7 +81,7 @@ class LatencyTable:
         """Give instances numbers that are new; all at once, as there may be ten thousand."""
         begin = len(self._seen)
         self._number_of.update(zip(instances, range(begin, begin + len(instances)), strict=True))
-        measured = [instance.last_latency_s for instance in instances]
+        measured = [instance.latency_s for instance in instances]
         averages = array("d", bytes(16 * len(measured)))
         averages[::2], averages[1::2] = array("d", measured), array("d", [now_s]) * len(measured)
         self._averages += averages

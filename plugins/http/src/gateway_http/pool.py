@@ -60,7 +60,8 @@ class InstancePool:
         self._idle_timeout_s = connector.config.idle_conn_timeout or math.inf
         self._connections: set[ServiceConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Waiter[ServiceConnection]] = deque()
+        # Hardly anybody ever waits: a deque of its own would be one more object to fetch with each request.
+        self._waiting: deque[Waiter[ServiceConnection]] | tuple[()] = ()
 
     @property
     def label(self) -> str:
@@ -91,7 +92,8 @@ class InstancePool:
                 exchange.connect_s += time.monotonic() - started_s
         if len(self._waiting) >= MAX_WAITING:
             raise too_busy(self.instance)
-        self._waiting.append(waiter)
+        waiting = self._waiting = self._waiting or deque()
+        waiting.append(waiter)
         handle = asyncio.get_running_loop().call_later(
             self._connector.config.dial_timeout,
             waiter.set_error,
@@ -102,8 +104,8 @@ class InstancePool:
         finally:
             exchange.queue_s += time.monotonic() - started_s
             handle.cancel()
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            if waiter in waiting:
+                waiting.remove(waiter)
 
     async def _arrival(self, waiter: Waiter[ServiceConnection]) -> ServiceConnection:
         try:
