@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from gateway.embedding import Gateway
+from gateway.testing import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 15
 STOP_TIMEOUT_S = 10
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _is_ready(port: int) -> bool:
@@ -81,7 +76,7 @@ def _no_traceback() -> Iterator[None]:
 
 @contextmanager
 def _in_process(folder: Path, settings: dict[str, Any]) -> Iterator[int]:
-    port = _free_port()
+    port = free_port()
     frontend = {"host": "127.0.0.1", "port": port, **settings.pop("http", {})}
     config = folder / f"gateway-{port}.yaml"
     # JSON is YAML.

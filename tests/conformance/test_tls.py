@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import pytest
 import trustme
 from tests.conformance.client import Client
 from tests.conformance.service import IO_TIMEOUT_S, Connection, Service
+
+from gateway.testing import free_port
 
 GET = b"GET /x HTTP/1.1\r\nHost: gw\r\n\r\n"
 START_TIMEOUT_S = 15
@@ -66,11 +67,6 @@ def files(tmp_path_factory, authority):
 def write_pair(certificate, folder, name):
     (folder / f"{name}.pem").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
     (folder / f"{name}.key").write_bytes(certificate.private_key_pem.bytes())
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def tls_settings(files, **settings):

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from gateway.testing import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -157,11 +158,6 @@ class Gateway:
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             self.lines.append(line.decode())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def children_of(pid: int) -> list[int]:

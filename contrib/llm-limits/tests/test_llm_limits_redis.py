@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import time
 
 import pytest
 
-from gateway.testing import Reply
+from gateway.testing import Reply, free_port
 
 pytestmark = pytest.mark.anyio
 
 ASKED = json.dumps({"model": "small", "messages": [{"role": "user", "content": "x" * 40}], "max_tokens": 10}).encode()
 LIMIT = {"key": "header:x-team", "window": "1h"}
-
-
-def free_port():
-    """Return a port below those of outgoing connections, so that a server can be started there again."""
-    while True:
-        port = random.randrange(11_000, 32_000)  # noqa: S311 - no secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Redis:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -104,15 +103,3 @@ def engine(running_engine: RealEngine) -> Iterator[RealEngine]:
     if not running_engine.is_running:
         running_engine.start()
     running_engine.remove_all()
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-    return find

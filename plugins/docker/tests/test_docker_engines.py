@@ -13,6 +13,8 @@ import pytest
 import trustme
 from plugins.docker.tests.real_engine import RealEngine, start_dockerd
 
+from gateway.testing import free_port
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -71,7 +73,7 @@ async def answered(gateway: RunningGateway, text: str, within_s: float = WITHIN_
 
 
 async def test_a_container_is_served_within_a_second_of_its_start_and_gone_after_its_end(
-    gateway_factory, engine, free_port, record_property
+    gateway_factory, engine, record_property
 ):
     gateway = await gateway_on(gateway_factory, engine)
     assert (await gateway.ask("GET", "/")).status == 503
@@ -84,9 +86,7 @@ async def test_a_container_is_served_within_a_second_of_its_start_and_gone_after
     record_property("kill to route", down_s)
 
 
-async def test_a_route_from_labels_comes_and_goes_with_its_container(
-    gateway_factory, engine, free_port, record_property
-):
+async def test_a_route_from_labels_comes_and_goes_with_its_container(gateway_factory, engine, record_property):
     gateway = await gateway_factory({
         "registry": {"docker": {"host": engine.host, "refreshInterval": "1h"}},
         "router": {"sources": {"docker": {}}},
@@ -101,7 +101,7 @@ async def test_a_route_from_labels_comes_and_goes_with_its_container(
     record_property("kill to no route", down_s)
 
 
-async def test_a_stopped_container_comes_back_when_it_is_started_again(gateway_factory, engine, free_port):
+async def test_a_stopped_container_comes_back_when_it_is_started_again(gateway_factory, engine):
     gateway = await gateway_on(gateway_factory, engine)
     held = await run(engine, "one", free_port())
     await answered(gateway, "one")
@@ -111,7 +111,7 @@ async def test_a_stopped_container_comes_back_when_it_is_started_again(gateway_f
     await answered(gateway, "one")
 
 
-async def test_a_paused_container_gets_nothing_until_it_goes_on(gateway_factory, engine, free_port):
+async def test_a_paused_container_gets_nothing_until_it_goes_on(gateway_factory, engine):
     # A request that reached it just before it paused would wait for it.
     gateway = await gateway_on(gateway_factory, engine, rule={"timeout": "300ms"})
     held = await run(engine, "one", free_port())
@@ -122,7 +122,7 @@ async def test_a_paused_container_gets_nothing_until_it_goes_on(gateway_factory,
     await answered(gateway, "one")
 
 
-async def test_labels_say_what_is_served(gateway_factory, engine, free_port):
+async def test_labels_say_what_is_served(gateway_factory, engine):
     gateway = await gateway_on(gateway_factory, engine)
     ports = [free_port() for _ in range(4)]
     await run(engine, "good", ports[0])
@@ -139,7 +139,7 @@ async def test_labels_say_what_is_served(gateway_factory, engine, free_port):
     assert {(await gateway.ask("GET", "/")).text.strip() for _ in range(6)} == {"good"}
 
 
-async def test_two_containers_of_one_service_share_it(gateway_factory, engine, free_port):
+async def test_two_containers_of_one_service_share_it(gateway_factory, engine):
     gateway = await gateway_on(gateway_factory, engine)
     for name in ("one", "two"):
         await run(engine, name, free_port())
@@ -147,7 +147,7 @@ async def test_two_containers_of_one_service_share_it(gateway_factory, engine, f
     assert {(await gateway.ask("GET", "/")).text.strip() for _ in range(6)} == {"one", "two"}
 
 
-async def test_an_engine_that_dies_leaves_its_containers_served_and_is_found_again(gateway_factory, engine, free_port):
+async def test_an_engine_that_dies_leaves_its_containers_served_and_is_found_again(gateway_factory, engine):
     """The engine dies and comes back under light load; no request fails, since the containers go on."""
     gateway = await gateway_on(gateway_factory, engine)
     await run(engine, "one", free_port())
@@ -179,9 +179,7 @@ async def test_an_engine_that_dies_leaves_its_containers_served_and_is_found_aga
     assert set(statuses) == {200}
 
 
-async def test_an_instance_that_is_killed_under_load_costs_no_more_than_what_is_under_way(
-    gateway_factory, engine, free_port
-):
+async def test_an_instance_that_is_killed_under_load_costs_no_more_than_what_is_under_way(gateway_factory, engine):
     gateway = await gateway_on(gateway_factory, engine)
     held = {}
     for name in ("one", "two"):
@@ -210,7 +208,7 @@ async def test_an_instance_that_is_killed_under_load_costs_no_more_than_what_is_
     assert late == {200}
 
 
-async def test_the_health_of_a_container_counts(gateway_factory, engine, free_port):
+async def test_the_health_of_a_container_counts(gateway_factory, engine):
     if engine.name == "podman":
         pytest.skip("Podman runs health checks by systemd, which is not here")
     gateway = await gateway_on(gateway_factory, engine)
@@ -224,7 +222,7 @@ async def test_the_health_of_a_container_counts(gateway_factory, engine, free_po
     await answered(gateway, "503", within_s=4)
 
 
-async def test_compose_projects_are_found_by_their_labels(gateway_factory, engine, free_port):
+async def test_compose_projects_are_found_by_their_labels(gateway_factory, engine):
     port = free_port()
     gateway = await gateway_factory({
         "registry": {
@@ -239,7 +237,7 @@ async def test_compose_projects_are_found_by_their_labels(gateway_factory, engin
     await answered(gateway, "one")
 
 
-async def test_from_event_to_route(gateway_factory, engine, free_port, record_property, capsys):
+async def test_from_event_to_route(gateway_factory, engine, record_property, capsys):
     """Measures; the bound is that of the promise."""
     gateway = await gateway_on(gateway_factory, engine)
     held = await run(engine, "one", free_port())
@@ -259,7 +257,7 @@ async def test_from_event_to_route(gateway_factory, engine, free_port, record_pr
             )
 
 
-async def test_an_engine_over_tls(gateway_factory, short_folder: Path, free_port):
+async def test_an_engine_over_tls(gateway_factory, short_folder: Path):
     authority = trustme.CA()
     server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("gateway")
     certificates = short_folder / "certs"

@@ -61,16 +61,23 @@ async def test_what_fails_goes_and_what_works_again_comes_back(check, upstream, 
     await until(lambda: one.is_healthy)
 
 
-async def test_a_health_endpoint_that_never_answers_fails_and_holds_up_nobody(check, serve, upstream, directory, until):
-    async def hang(reader, writer):
-        await asyncio.sleep(30)
+async def hang(reader, writer):
+    await asyncio.sleep(30)
 
+
+async def test_a_health_endpoint_that_never_answers_fails(check, serve, directory, until):
+    directory.publish("static", {"orders": [Endpoint(address="127.0.0.1", port=await serve(hang))]})
+    checker = await check(active={**QUICK, "timeout": 0.2})
+    await until(lambda: not directory.instances("orders")[0].is_healthy)
+    (report,) = checker.report()["services"]["orders"]["instances"]
+    assert report["error"] == "no answer within 0.2 s"
+
+
+async def test_health_endpoints_that_never_answer_hold_up_nobody(check, serve, upstream, directory, until):
     hanging = [Endpoint(address="127.0.0.1", port=await serve(hang)) for _ in range(5)]
     directory.publish("static", {"orders": [*hanging, Endpoint(address="127.0.0.1", port=upstream.port)]})
-    await check(active={**QUICK, "timeout": 0.2}, maxConcurrency=6)
-    await until(lambda: sum(not each.is_healthy for each in directory.instances("orders")) == 5)
-    assert len(upstream.requests) > 4
-    assert directory.instances("orders")[-1].is_healthy
+    await check(active={**QUICK, "timeout": 60}, maxConcurrency=6)
+    await until(lambda: len(upstream.requests) > 4)
 
 
 async def test_no_more_checks_run_at_once_than_may(check, upstream_factory, directory, until):
@@ -101,13 +108,11 @@ async def test_an_instance_that_flaps_ten_times_a_second_is_not_in_and_out_all_t
     upstream.answer = lambda request: Reply(200 if len(upstream.requests) % 2 else 500)
     await check()
     before = one.is_healthy
-    deadline_s = time.monotonic() + 1.2
-    while time.monotonic() < deadline_s:
+    while len(upstream.requests) < 10:
         await asyncio.sleep(0.005)
         if one.is_healthy != before:
             before = one.is_healthy
             changes.append(before)
-    assert len(upstream.requests) >= 8
     assert changes == []
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import shutil
-import socket
 import ssl
 import sys
 import time
@@ -20,7 +19,7 @@ import pytest
 import trustme
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]  # it has no stubs
 
-from gateway.testing import Reply
+from gateway.testing import Reply, free_port
 from gateway_healthcheck.config import ActiveConfig
 from gateway_healthcheck.probe import Failed, Place, build_probe
 from gateway_healthcheck.tls import CheckTls
@@ -96,9 +95,7 @@ async def test_an_instance_that_is_asked_on_another_port_may_speak_http_1(upstre
 @pytest.fixture(params=["h2c", "h2"])
 async def nghttpd(request: Any, tmp_path: Path) -> Any:
     """A server that speaks nothing but HTTP/2: its port, the scheme, and what believes it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "health").write_text("UP")
     certificate: tuple[str, ...] = ("--no-tls", str(port))
     if request.param == "h2":

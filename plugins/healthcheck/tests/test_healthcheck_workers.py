@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from gateway.testing import Client, Reply
+from gateway.testing import Client, Reply, free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -20,9 +19,7 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def running(folder, configuration):
     """Run ``gateway run`` with a configuration; gives its port, and ends it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     configuration["frontend"] = {"http": {"host": "127.0.0.1", "port": port}}
     path = folder / "gateway.yaml"
     path.write_text(json.dumps({"gateway": {**configuration, "shutdownTimeout": "200ms"}}))

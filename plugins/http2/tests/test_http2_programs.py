@@ -6,13 +6,12 @@ import asyncio
 import os
 import re
 import shutil
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 
-from gateway.testing import Reply
+from gateway.testing import Reply, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,9 +91,7 @@ async def test_h2load(start: Any, upstream: Any) -> None:
 @pytest.fixture(params=["h2c", "h2"])
 async def nghttpd(request: Any, tmp_path: Path) -> Any:
     """The server of nghttp2, which echoes what is uploaded."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     certificate: tuple[str, ...] = ("--no-tls", str(port))
     if request.param == "h2":
         authority = trustme.CA()

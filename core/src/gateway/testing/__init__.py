@@ -53,6 +53,7 @@ from gateway.testing.fixtures import (
 from gateway.testing.grpc_echo import GrpcEcho
 from gateway.testing.memory import MemoryClient, MemoryClientFactory
 from gateway.testing.policy_run import PolicyRun, run_policy
+from gateway.testing.ports import free_port
 from gateway.testing.running import GatewayFactory, RunningGateway
 from gateway.testing.upstream import Received, Reply, Speaker, Upstream
 from gateway.testing.websocket_echo import WebSocketEcho, websocket_echo
@@ -85,6 +86,8 @@ __all__ = [
     "Upstream",
     "WebSocketEcho",
     "websocket_echo",
+    # For servers beside it.
+    "free_port",
     # One component by itself.
     "PolicyRun",
     "Workbench",
