@@ -10,9 +10,10 @@ from gateway.errors import ErrorType, GatewayError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from gateway.exchange import Exchange
     from gateway.interfaces import Instance
 
-__all__ = ["MAX_WAITING", "dial", "too_busy", "too_slow"]
+__all__ = ["MAX_WAITING", "dial", "patience_s", "too_busy", "too_slow"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,18 @@ async def dial(connecting: Awaitable[T], instance: Instance, *, timeout_s: float
             detail=f"{instance.label} cannot be reached: {type(error).__name__}: {error}",
             is_unsent=True,
         ) from error
+
+
+def patience_s(exchange: Exchange, dial_timeout_s: float) -> float:
+    """Return how long an exchange may wait for a connection: no longer than its route lets it wait for an answer.
+
+    Args:
+        exchange: Who waits.
+        dial_timeout_s: How long connecting may take. The connection may be of use to others, also when it is too late
+            for this exchange.
+    """
+    timeout_s = exchange.route.timeout_s
+    return dial_timeout_s if timeout_s is None else min(timeout_s, dial_timeout_s)
 
 
 def too_slow(instance: Instance, what: str, *, is_unsent: bool = False) -> GatewayError:

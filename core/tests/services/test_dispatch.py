@@ -277,6 +277,13 @@ async def test_a_client_need_not_wait_until_the_end_for_it_to_be_known(asking, c
     assert (await asking(connector))[0] == [2]
 
 
+async def test_nor_until_more_than_its_route_allows(asking, clock, service):
+    connector = BlackHoles(clock, 1, taking_s=0.3)
+    await asking(connector, timeout_s=0.3)
+    assert [each.endpoint.port for each in service.unreachable] == [1]
+    assert (await asking(connector, timeout_s=0.3))[0] == [2]
+
+
 async def test_who_was_reached_and_is_slow_to_answer_is_asked_again(asking, clock, service):
     class Slow(BlackHoles):
         async def open(self, instance, exchange):

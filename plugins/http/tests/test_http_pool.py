@@ -66,6 +66,14 @@ async def test_who_waits_too_long_for_a_connection_gets_a_timeout(start_gateway,
     assert (await first.receive()).status == 200
 
 
+async def test_who_waits_for_a_connection_waits_no_longer_than_for_an_answer(start_gateway, service, gate):
+    gateway = await start_gateway(service, backend={"maxConnsPerHost": 1}, rule={"timeout": 0.1})
+    first, second = await asking(gateway, 2)
+    assert (await second.receive()).status == 504
+    gate.set()
+    assert (await first.receive()).status == 200
+
+
 async def test_who_leaves_while_waiting_leaves_the_queue(start_gateway, service, gate, eventually):
     gateway = await start_gateway(service, backend={"maxConnsPerHost": 1})
     first, second, third = await asking(gateway, 3)

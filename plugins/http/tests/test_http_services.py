@@ -289,6 +289,12 @@ async def test_if_an_instance_does_not_accept_in_time_another_one_is_asked_whate
     assert len(service.requests) == 2
 
 
+async def test_nobody_waits_for_a_connection_longer_than_for_an_answer(start_gateway, mute):
+    gateway = await start_gateway(backend={"dialTimeout": 60}, rule={"timeout": 0.1})
+    gateway.plane.directory.publish("test", {"service": [mute]})
+    assert (await gateway.ask(GET)).status == 504
+
+
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 103 E\r\n\r\n"])
 async def test_a_service_that_leaves_without_an_answer_is_a_bad_gateway(gateway, service, beginning, end):

@@ -380,6 +380,16 @@ async def test_if_an_instance_does_not_accept_in_time_another_one_is_asked(start
     assert len(service.requests) == 2
 
 
+async def test_nobody_waits_for_a_connection_longer_than_for_an_answer(start: Any, service: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        blocks = service.registry
+        silent = {"address": "127.0.0.1", "port": mute.getsockname()[1], "scheme": "h2"}
+        blocks["registry"]["static"]["services"][0]["instances"] = [silent]
+        blocks["router"]["rules"][0]["timeout"] = 0.1
+        gateway = await start(**blocks, backend={"dialTimeout": 60})
+        assert (await gateway.ask("GET", "/")).status == 504
+
+
 async def test_who_waits_too_long_for_a_stream_asks_another_instance(start: Any, service_factory: Any) -> None:
     one, two = await service_factory(), await service_factory()
     one.answer = two.answer = lambda asked: None

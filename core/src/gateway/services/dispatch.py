@@ -82,7 +82,8 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                 exchange.service_s = duration_s = clock() - started_s
                 if report is not None and (is_wanted is None or is_wanted(exchange)):
                     report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
-                unreachable.note(instance, exchange.connect_s - connected_s, duration_s, started_s + duration_s)
+                connect_s, ended_s = exchange.connect_s - connected_s, started_s + duration_s
+                unreachable.note(instance, connect_s, duration_s, ended_s, exchange.route.timeout_s)
                 if not _may_ask_another(error, exchange, len(instances)):
                     raise
                 exchange.excluded = (*exchange.excluded, instance)

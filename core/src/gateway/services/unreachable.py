@@ -20,6 +20,8 @@ LEFT_ALONE_S = 10.0
 """How long nobody is sent there; nginx's fail_timeout."""
 SLOW_S = 1.0
 """How long a request must have waited for a connection in vain; below, it costs less to find out again."""
+NEARLY_ALL = 0.9
+"""Or this share of what its route allows, where that is less."""
 MARGIN_S = 0.1
 """What else a request may have spent there, if it was still waiting for the connection when it ended."""
 MOST = 64
@@ -33,7 +35,9 @@ class Unreachable(dict["Instance", float]):
     nothing. Once that one has come through it is like any other.
     """
 
-    def note(self, instance: Instance, connect_s: float, duration_s: float, now_s: float) -> None:
+    def note(
+        self, instance: Instance, connect_s: float, duration_s: float, now_s: float, timeout_s: float | None
+    ) -> None:
         """Leave an instance alone, if an attempt waited long for a connection to it, and for nothing else.
 
         How it ended does not matter: most clients go away before a connection has had all the time it may take.
@@ -43,8 +47,10 @@ class Unreachable(dict["Instance", float]):
             connect_s: How long it waited for a connection.
             duration_s: How long it took. One that got its connection, or waited for its turn, took longer than that.
             now_s: Monotonic time.
+            timeout_s: How long its route lets it wait for an answer; ``None`` for ever.
         """
-        if connect_s < SLOW_S or duration_s - connect_s > MARGIN_S:
+        slow_s = SLOW_S if timeout_s is None else min(SLOW_S, NEARLY_ALL * timeout_s)
+        if connect_s < slow_s or duration_s - connect_s > MARGIN_S:
             return
         if len(self) >= MOST and instance not in self:
             del self[next(iter(self))]

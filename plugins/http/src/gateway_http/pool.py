@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Waiter
-from gateway.dialing import MAX_WAITING, dial, too_busy, too_slow
+from gateway.dialing import MAX_WAITING, dial, patience_s, too_busy, too_slow
 
 if TYPE_CHECKING:
     from gateway import Exchange, Instance
@@ -82,23 +82,25 @@ class InstancePool:
             GatewayError: ``bad_gateway`` if it cannot be opened, ``upstream_timeout`` if that takes too long,
                 ``unavailable`` if too many wait already.
         """
+        dial_timeout_s = self._connector.config.dial_timeout
+        may_wait_s = patience_s(exchange, dial_timeout_s)
         waiter: Waiter[ServiceConnection] = Waiter()
         started_s = time.monotonic()
         if self._may_open():
             self._open(waiter)
+            what = f"did not accept a connection within {may_wait_s} s"
+            handle = self._give_up_later(waiter, may_wait_s, what) if may_wait_s < dial_timeout_s else None
             try:
                 return await self._arrival(waiter)
             finally:
                 exchange.connect_s += time.monotonic() - started_s
+                if handle is not None:
+                    handle.cancel()
         if len(self._waiting) >= MAX_WAITING:
             raise too_busy(self.instance)
         waiting = self._waiting = self._waiting or deque()
         waiting.append(waiter)
-        handle = asyncio.get_running_loop().call_later(
-            self._connector.config.dial_timeout,
-            waiter.set_error,
-            too_slow(self.instance, "no connection became free", is_unsent=True),
-        )
+        handle = self._give_up_later(waiter, may_wait_s, "no connection became free")
         try:
             return await self._arrival(waiter)
         finally:
@@ -106,6 +108,10 @@ class InstancePool:
             handle.cancel()
             if waiter in waiting:
                 waiting.remove(waiter)
+
+    def _give_up_later(self, waiter: Waiter[ServiceConnection], after_s: float, what: str) -> asyncio.TimerHandle:
+        error = too_slow(self.instance, what, is_unsent=True)
+        return asyncio.get_running_loop().call_later(after_s, waiter.set_error, error)
 
     async def _arrival(self, waiter: Waiter[ServiceConnection]) -> ServiceConnection:
         try:

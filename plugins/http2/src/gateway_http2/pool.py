@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError, Waiter
-from gateway.dialing import MAX_WAITING, dial, too_busy, too_slow
+from gateway.dialing import MAX_WAITING, dial, patience_s, too_busy, too_slow
 
 if TYPE_CHECKING:
     from gateway import Exchange, Instance
@@ -71,11 +71,12 @@ class InstancePool:
         waiter: Waiter[ServiceConnection] = Waiter()
         self._waiting.append(waiter)
         is_full = not self._open_if_wanted()
-        timeout_s = self._connector.config.dial_timeout
+        what = "no stream became free" if is_full else "did not accept a connection"
+        timeout_s = patience_s(exchange, self._connector.config.dial_timeout)
         handle = asyncio.get_running_loop().call_later(
             timeout_s,
             waiter.set_error,
-            too_slow(self.instance, f"no stream became free within {timeout_s} s", is_unsent=True),
+            too_slow(self.instance, f"{what} within {timeout_s} s", is_unsent=True),
         )
         started_s = time.monotonic()
         try:
