@@ -47,6 +47,10 @@ class Service:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._server.close()
 
+    def load(self, port: int, lines: Sequence[str]) -> Load:
+        """Returns the load of a gateway in front of it; the arguments are those of `Load`."""
+        return Load(self._runner, port, lines)
+
 
 class Load:
     """Keeps `CONNECTIONS` connections to a gateway; a context manager.

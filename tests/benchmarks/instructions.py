@@ -7,6 +7,8 @@ gateways of a run are sent the same fields. Hashes do not depend on chance (`PYT
 0.5 % from run to run, since addresses, timers and how many events a turn of the loop finds are the machine's. How the
 interpreter was built matters far more, so compare gateways of the same one.
 
+``--events`` counts what an event of a stream that is open costs, each event one read and one write.
+
 ``--functions 30`` lists the C functions of the last set. ``--opcodes`` counts opcodes of Python instead, function by
 function, and needs no valgrind; runs of one build differ by about 0.2 %, with a hash ring by what the ports make of it.
 """
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import configurations
 import counters
+import exact_events
 import exact_load
 import features
 import load
@@ -61,7 +64,7 @@ class Cell:
 
     Attributes:
         features: Their names, joined by `+`.
-        requests: How many requests were counted.
+        requests: How many requests, or events, were counted.
         functions: What each function did for all of them.
     """
 
@@ -71,12 +74,12 @@ class Cell:
 
     @property
     def each(self) -> float:
-        """How much one request took."""
+        """How much one of them took."""
         return sum(function.own for function in self.functions) / self.requests
 
     @property
     def calls_each(self) -> float:
-        """How many functions were entered for one request."""
+        """How many functions were entered for one of them."""
         return sum(function.calls for function in self.functions) / self.requests
 
 
@@ -89,7 +92,8 @@ class Bench:
         ports: Free ports.
         cores: Where gateways run.
         counts_opcodes: Whether opcodes are counted instead of instructions.
-        requests: How many requests are counted in each cell.
+        counts_events: Whether events of open streams are sent instead of requests.
+        requests: How many of them are counted in each cell.
         lines: The header lines of all requests.
         tokens: The tokens that gateways verify; `None` if none does.
     """
@@ -98,6 +102,7 @@ class Bench:
     ports: process.Ports
     cores: Sequence[int]
     counts_opcodes: bool
+    counts_events: bool
     requests: int
     lines: Sequence[str]
     tokens: features.Tokens | None
@@ -114,7 +119,7 @@ class Bench:
             counters.Opcodes(directory) if self.counts_opcodes else counters.Callgrind(directory)
         )
         service = upstream.Service(addresses=["127.0.0.1"], port=self.ports.take())
-        wants = frozenset(names.split("+")) - {PLAIN}
+        wants = frozenset(names.split("+")) - {PLAIN} | ({"live"} if self.counts_events else set())
         setup = peers.Setup(port=self.ports.take(), service=service, wants=wants, tokens=self.tokens)
         command = [*counter.command(program), *configurations.gateway(setup, directory)]
         environment = {**configurations.python(setup), "PYTHONHASHSEED": "0", "HOME": str(directory)}
@@ -122,10 +127,12 @@ class Bench:
         try:
             with contextlib.ExitStack() as stack:
                 runner = stack.enter_context(asyncio.Runner())
-                stack.enter_context(exact_load.Service(runner, service.port))
+                served = self._serve(runner, service.port)
+                stack.enter_context(served)
                 running = stack.enter_context(process.started(command, cores=self.cores, log=log, env=environment))
                 process.wait_for_port(setup.port, running, log=log, within_s=_START_WITHIN_S)
-                sender = stack.enter_context(exact_load.Load(runner, setup.port, self.lines))
+                sender = served.load(setup.port, self.lines)
+                stack.enter_context(sender)
                 sender.send(WARM_UP, within_s=_LOAD_WITHIN_S)
                 counter.begin(running.pid)
                 sender.send(self.requests, within_s=_LOAD_WITHIN_S)
@@ -133,6 +140,9 @@ class Bench:
         except load.AnswerError as error:
             message = f"{names}: {error}: {process.tail(log)}"
             raise load.AnswerError(message) from error
+
+    def _serve(self, runner: asyncio.Runner, port: int) -> exact_load.Service | exact_events.Service:
+        return exact_events.Service(runner, port) if self.counts_events else exact_load.Service(runner, port)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -160,7 +170,8 @@ def _run(options: argparse.Namespace) -> None:
     programs = [_found(program) for program in options.gateway or [None]]
     with tempfile.TemporaryDirectory(prefix="gateway-count-") as name:
         bench = _bench(options, Path(name))
-        print(f"{bench.requests} requests over {exact_load.CONNECTIONS} connections, after {WARM_UP} to warm up")
+        counted = "events" if options.events else "requests"
+        print(f"{bench.requests} {counted} over {exact_load.CONNECTIONS} connections, after {WARM_UP} to warm up")
         for number, program in enumerate(programs, 1):
             versions = [peers.version(peers.PEERS["gateway"], each) for each in (program, program.with_name("python"))]
             print(f"  {number}: {program}, {', '.join(versions)}")
@@ -173,7 +184,8 @@ def _run(options: argparse.Namespace) -> None:
     shown = options.functions if options.functions is not None else _SHOWN_OPCODES if options.opcodes else 0
     for number, cell in enumerate(rows[-1], 1):
         if shown:
-            print(f"\n{cell.features}, gateway {number}: {unit} a request by function\n{_functions(cell, shown)}")
+            what = "an event" if options.events else "a request"
+            print(f"\n{cell.features}, gateway {number}: {unit} {what} by function\n{_functions(cell, shown)}")
     if options.json:
         document = {"unit": unit, "gateways": list(map(str, programs)), "rows": [_as_json(row) for row in rows]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
@@ -206,6 +218,7 @@ def _bench(options: argparse.Namespace, directory: Path) -> Bench:
         ports=process.Ports(),
         cores=usable[:1],
         counts_opcodes=options.opcodes,
+        counts_events=options.events,
         requests=options.requests,
         lines=lines,
         tokens=tokens,
@@ -256,6 +269,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"sets to compare with none, of: {', '.join(KNOWN)}",
     )
     parser.add_argument("--functions", type=_positive, metavar="N", help="list so many functions of the last set")
+    parser.add_argument("--events", action="store_true", help="send events of open streams instead of requests")
     parser.add_argument("--opcodes", action="store_true", help=f"count opcodes; lists {_SHOWN_OPCODES} functions")
     parser.add_argument(
         "--gateway",
