@@ -187,6 +187,18 @@ def test_a_body_that_is_over_lets_its_sink_go(last):
     assert gone() is None
 
 
+@pytest.mark.parametrize("last", ["end", "fail"])
+def test_a_body_that_was_over_before_lets_its_sink_go_and_feeds_no_more(last):
+    body, sink = Body(Source()), Sink()
+    {"end": body.end, "fail": lambda: body.fail(OSError("a"))}[last]()
+    body.attach(sink)
+    body.feed(b"late")
+    assert sink.data == b""
+    gone = weakref.ref(sink)
+    del sink
+    assert gone() is None
+
+
 @pytest.mark.parametrize("last", ["end", "fail", "abort"])
 @pytest.mark.parametrize("is_attached", [True, False])
 def test_whatever_follows_the_end_is_ignored(last, is_attached):

@@ -13,7 +13,6 @@ Until a sink is attached, what arrives is kept, and the producer is paused at ``
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.body_pump import BodyPump
@@ -103,10 +102,10 @@ class Body:
         self.error: Exception | None = None
         self.on_close: Callable[[], None] | None = None
         self._producer: BodyProducer | None = producer
-        self._sink: BodySink | None = None
+        self._sink: BodySink | None = None  # none once the body is over
         self._buffer: list[bytes] = []
         self._buffered_bytes = 0
-        self._max_bytes: float = math.inf
+        self._max_bytes: int | None = None
         # The producer was told to stop: by the body, since nobody takes what is kept, or by the sink.
         self._is_held = False
         self._is_paused = False
@@ -135,22 +134,31 @@ class Body:
 
     def feed(self, chunk: bytes) -> None:
         """Pass on the next piece; ignored once the body was ended, failed or aborted."""
-        producer = self._producer
-        if producer is None:
+        sink = self._sink
+        if sink is None and self._producer is None:
             return
         self.received_bytes += len(chunk)
-        if self.received_bytes > self._max_bytes:
-            producer.abort_body()
-            self.fail(self._too_large())
-            return
-        if self._sink is not None:
-            self._sink.body_data(chunk)
-            return
+        if self._max_bytes is not None and self.received_bytes > self._max_bytes:
+            self._break_off()
+        elif sink is not None:
+            sink.body_data(chunk)
+        else:
+            self._keep(chunk)
+
+    def _keep(self, chunk: bytes) -> None:
+        """Hold a piece for the sink that is still to come."""
         self._buffer.append(chunk)
         self._buffered_bytes += len(chunk)
         if self._buffered_bytes >= HIGH_WATER_BYTES and not self._is_held:
             self._is_held = True
-            producer.pause_body()
+            if self._producer is not None:
+                self._producer.pause_body()
+
+    def _break_off(self) -> None:
+        """There is more of it than it may have."""
+        if self._producer is not None:
+            self._producer.abort_body()
+        self.fail(self._too_large())
 
     def end(self, trailers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Complete the body."""
@@ -158,8 +166,7 @@ class Body:
             return
         self.trailers = trailers
         self.is_complete = True
-        self._close()
-        if (sink := self._let_go()) is not None:
+        if (sink := self._close()) is not None:
             sink.body_end(trailers)
 
     def fail(self, error: Exception) -> None:
@@ -167,14 +174,8 @@ class Body:
         if self._producer is None:
             return
         self.error = error
-        self._close()
-        if (sink := self._let_go()) is not None:
+        if (sink := self._close()) is not None:
             sink.body_error(error)
-
-    def _let_go(self) -> BodySink | None:
-        """Return the sink, which the body forgets: they would keep each other until the garbage collector comes."""
-        sink, self._sink = self._sink, None
-        return sink
 
     def limit(self, max_bytes: int) -> None:
         """Break the body off as soon as there is more of it; whoever consumes it sees ``payload_too_large`` then.
@@ -185,7 +186,8 @@ class Body:
         Raises:
             GatewayError: ``payload_too_large`` if it is known to be larger already.
         """
-        self._max_bytes = min(max_bytes, self._max_bytes)
+        if self._max_bytes is None or max_bytes < self._max_bytes:
+            self._max_bytes = max_bytes
         if max(self.length or 0, self.received_bytes) > self._max_bytes:
             raise self._too_large()
 
@@ -214,12 +216,14 @@ class Body:
                 sink.body_data(chunk)
                 if self._is_aborted:
                     return
-        self._sink = sink
         if self.is_complete:
             sink.body_end(self.trailers)
-        elif self.error is not None:
+            return
+        if self.error is not None:
             sink.body_error(self.error)
-        elif isinstance(self._producer, BodyPump):
+            return
+        self._sink = sink
+        if isinstance(self._producer, BodyPump):
             self._producer.start()
         elif self._is_held and not self._is_paused:
             self.resume()
@@ -253,9 +257,8 @@ class Body:
         self.error = ConnectionAbortedError("the body was given up by its consumer")
         self.is_consumed = self._is_aborted = True
         self._buffer.clear()
-        self._close()
+        sink = self._close()
         producer.abort_body()
-        sink = self._let_go()
         if isinstance(sink, BodyReader):
             # Usually it is the sink itself that gives up, and needs no telling; a reader may wait in another task.
             sink.body_error(self.error)
@@ -310,11 +313,14 @@ class Body:
         finally:
             self.abort()
 
-    def _close(self) -> None:
+    def _close(self) -> BodySink | None:
+        """Return the sink, which the body forgets: they would keep each other until the garbage collector comes."""
+        sink, self._sink = self._sink, None
         self._producer = None
         on_close, self.on_close = self.on_close, None
         if on_close is not None:
             on_close()
+        return sink
 
     def __repr__(self) -> str:
         state = "complete" if self.is_complete else "failed" if self.error else "open"
