@@ -27,6 +27,33 @@ def test_events_are_counted_however_they_are_cut(texts, ending, cuts):
 
 
 @pytest.mark.parametrize(
+    ("pieces", "events", "between_events"),
+    [
+        ([b"data: 1\n\n"], 1, True),
+        ([b"data: 1\n\n", b"data: 2\n\n"], 2, True),
+        ([b"data: 1\nid: 1\n\n"], 1, True),
+        ([b"\ndata: 1\n\n"], 1, True),
+        ([b"\tdata: 1\n\n"], 1, True),
+        ([b"data: 1\n\ndata: 2\n\n"], 2, True),
+        ([b"data: 1\n\ndata: 2\n"], 1, False),
+        ([b"data: 1\r\n\n"], 1, True),
+        ([b"data: 1\r\rdata: 2\n\n"], 2, True),
+        ([b"data: ", b"1\n\n"], 1, True),
+        ([b"data: 1\n", b"\n"], 1, True),
+        ([b"data: 1\r", b"\n\n"], 1, True),
+        ([b"\n\n"], 0, True),
+        ([b"data: 1\n\n", b"\n\n"], 1, True),
+        ([b""], 0, True),
+    ],
+)
+def test_events_in_pieces(pieces, events, between_events):
+    boundaries = Boundaries()
+    for piece in pieces:
+        boundaries.pass_by(piece)
+    assert (boundaries.events, boundaries.is_between_events) == (events, between_events)
+
+
+@pytest.mark.parametrize(
     ("sent", "between_events", "between_lines"),
     [
         (b"", True, True),

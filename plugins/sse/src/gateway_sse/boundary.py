@@ -38,9 +38,11 @@ class Boundaries:
 
     def pass_by(self, chunk: bytes) -> None:
         """Note that ``chunk`` was sent."""
-        if not self._tail and 0 < chunk.find(b"\n\n") == len(chunk) - 2 and chunk[0] > CR and b"\r" not in chunk:
-            self.events += 1  # one whole event, as services send them
-            return
+        if not self._tail:
+            event, empty_line, rest = chunk.partition(b"\n\n")
+            if event and empty_line and not rest and CR not in event:
+                self.events += 1  # one whole event, as services send them
+                return
         # Between two events, further empty lines mean nothing.
         data = self._tail + chunk if self._tail else chunk.lstrip(b"\r\n")
         end = 0

@@ -90,9 +90,7 @@ class EventStream:
     # gateway.interfaces.BodySink: what the source sends.
 
     def body_data(self, chunk: bytes) -> None:
-        """Send the next piece, at once."""
-        if self._source is None:
-            return
+        """Send the next piece, at once; the body ignores what comes after its end."""
         if self._notice:
             end = self._boundaries.first_end(chunk)
             if end is not None:
