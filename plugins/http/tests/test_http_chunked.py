@@ -63,6 +63,45 @@ def test_a_piece_is_decoded(piece: bytes, content: bytes) -> None:
     assert not decoder.is_complete
 
 
+@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 171, 255, 256, 1023, 1024, 70_000])
+@pytest.mark.parametrize("digits", [b"%x", b"%X", b"0%x"])
+def test_chunks_of_every_size_are_decoded_one_after_the_other(digits: bytes, size: int) -> None:
+    decoder = ChunkedDecoder(1000, 10)
+    chunk = digits % size + b"\r\n" + b"\n" * size + b"\r\n"
+    for _ in range(3):
+        assert decoder.decode(chunk) == b"\n" * size
+    assert decoder.decode(chunk[:-1]) == b"\n" * size
+    assert decoder.small_chunk(chunk) == b""  # not while the one before it is not over
+    assert decoder.decode(chunk[-1:] + chunk + b"0\r\n\r\n") == b"\n" * size
+    assert decoder.is_complete
+
+
+def test_small_chunks_make_up_for_what_is_more_than_data() -> None:
+    decoder = ChunkedDecoder(1000, 10)
+    for _ in range(100):
+        assert decoder.decode(b"1;" + b"x" * 1000 + b"\r\na\r\n") == b"a"
+        assert decoder.decode(b"%x\r\n%b\r\n" % (500, bytes(500))) == bytes(500)
+
+
+@pytest.mark.parametrize(
+    ("piece", "content"),
+    [
+        (b"5\r\nhello\r\n", b"hello"),
+        (b"A\r\nhellohello\r\n", b"hellohello"),
+        (b"5\r\nhello", b""),
+        (b"5\r\nhel\r\n", b""),
+        (b"5\r\nhel\r\n\r\n", b"hel\r\n"),
+        (b"5\r\nhello\r\n5", b""),
+        (b"05\r\nhello\r\n", b""),
+        (b"0\r\n\r\n", b""),
+        (b"\r\n", b""),
+        (b"", b""),
+    ],
+)
+def test_the_short_way_is_for_one_whole_small_chunk(piece: bytes, content: bytes) -> None:
+    assert ChunkedDecoder(1000, 10).small_chunk(piece) == content
+
+
 @pytest.mark.parametrize(
     "piece", [b"0x5\r\nhello\r\n", b"+5\r\nhello\r\n", b"5_\r\nhello\r\n", b"5\r\nhello\n\n", b"6\r\nhello\r\n\r\n"]
 )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from gateway import Body, ErrorType, Exchange, GatewayError, Request, Response
 from gateway.interfaces import Endpoint, Instance, Route
 from gateway.runtime.deadlines import DeadlineSweep
 from gateway.runtime.outbox import Outbox
+from gateway.testing import ManualClock
 from gateway_http.adapter import HttpAdapter
 from gateway_http.config import BackendHttpConfig, FrontendHttpConfig
 from gateway_http.connector import HttpConnector
@@ -214,6 +216,20 @@ async def test_bodies_in_pieces(adapter, context, framing, content):
     assert whole == b"hello"
     assert isinstance(pieces, Body)
     assert await pieces.read(100) == b"hello"
+
+
+async def test_an_answer_in_pieces_leaves_in_chunks_of_the_same_sizes(peer, context):
+    peer.send(FIRST)
+    body = Body(as_any(object()))
+    answer(context.exchanges[0], body=body)
+    _, _, before = peer.transport.written.partition(b"\r\n\r\n")
+    assert before == b""
+    expected = peer.transport.written
+    for size in (1, 9, 10, 15, 16, 255, 256, 1023, 1024, 4096, 4097, 70_000, 0, 5):
+        body.feed(b"x" * size)
+        expected += f"{size:x}\r\n{'x' * size}\r\n".encode() if size else b""
+    body.end()
+    assert peer.transport.written == expected + b"0\r\n\r\n"
 
 
 async def test_pipelined_requests_wait_for_their_turn(peer, context):
@@ -434,6 +450,38 @@ async def test_responses_byte_by_byte(upstream, response):
     body = (await task).body
     assert (body if isinstance(body, bytes) else await body.read(100)) == b"ok"
     assert not upstream.transports[0].is_closing()
+
+
+@pytest.mark.parametrize(
+    ("framing", "pieces"),
+    [
+        pytest.param(b"transfer-encoding: chunked", [b"3\r\none\r\n", b"3\r\ntwo\r\n"], id="events"),
+        pytest.param(b"transfer-encoding: chunked", [b"6\r\none", b"two\r\n"], id="chunked"),
+        pytest.param(b"content-length: 99", [b"one", b"two"], id="length"),
+    ],
+)
+async def test_with_each_piece_the_time_of_the_instance_begins_again(upstream, monkeypatch, framing, pieces):
+    clock = ManualClock(1000.0)
+    for module in ("request_sending", "service_connection"):
+        monkeypatch.setattr(f"gateway_http.{module}.time", SimpleNamespace(monotonic=clock))
+    task = await upstream.ask()
+    upstream.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n")
+    body = (await task).body
+    Sink(body, is_slow=False)
+    connection = upstream.transports[0].get_protocol()
+    for piece in pieces:
+        clock.advance(3)
+        upstream.send(piece)
+        assert connection.deadline_s == clock() + 5
+    body.pause()
+    upstream.send(pieces[0])  # was on its way
+    assert connection.deadline_s == math.inf
+    clock.advance(3)
+    body.resume()
+    assert connection.deadline_s == clock() + 5
+    body.set_idle_timeout(None)
+    upstream.send(pieces[1])
+    assert connection.deadline_s == math.inf
 
 
 async def test_a_slow_reader_of_one_response_does_not_hold_up_the_next(upstream):

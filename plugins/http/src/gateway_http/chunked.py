@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gateway_http.fields import Pairs
 
-__all__ = ["ChunkedDecoder", "TrailersTooLarge", "encode_end"]
+__all__ = ["LARGEST_SMALL_CHUNK", "SIZE_LINES", "ChunkedDecoder", "TrailersTooLarge", "encode_end"]
 
 MAX_LINE_BYTES = 1024
 """The longest line before a chunk; its extensions are dropped, so whoever sends many wants something else."""
@@ -25,9 +25,16 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 # Fifteen digits are an exabyte, and stay clear of every integer type's end.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*")
-_LONGEST_SIZE = 15
-_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _BEGINNING_OF_CHUNK_LINE = re.compile(rb"[0-9A-Fa-f]{1,15}(?:;[\t -~\x80-\xff]*)?\r?")
+
+LARGEST_SMALL_CHUNK = 1023
+"""Chunks up to this size, such as events, come and go in great numbers: their lines are looked up, not worked out."""
+
+SIZE_LINES = tuple(b"%x\r\n" % size for size in range(LARGEST_SMALL_CHUNK + 1))
+"""The line before a small chunk, by its size."""
+
+_small_size = {digits % size: size for digits in (b"%x", b"%X") for size in range(1, LARGEST_SMALL_CHUNK + 1)}.get
+_SMALL_CHUNK_BYTES = len(SIZE_LINES[-1]) + LARGEST_SMALL_CHUNK + len(_CRLF)
 
 
 class TrailersTooLarge(Exception):
@@ -51,6 +58,7 @@ class ChunkedDecoder:
     __slots__ = (
         "_excess",
         "_is_after_data",
+        "_is_between_chunks",
         "_is_in_trailers",
         "_max_trailer_bytes",
         "_max_trailers",
@@ -70,6 +78,7 @@ class ChunkedDecoder:
         self._received = b""
         self.remaining = 0
         self._is_after_data = False
+        self._is_between_chunks = True  # with nothing kept, neither bytes nor excess
         self._is_in_trailers = False
         self._excess = 0
 
@@ -80,10 +89,21 @@ class ChunkedDecoder:
             Malformed: If it is not in order. Nothing more can be decoded then.
             TrailersTooLarge: If there are too many trailers. Likewise.
         """
-        if not (self._received or self.remaining or self._is_after_data or self._excess or self._is_in_trailers):
-            content = _whole_chunk(data)
-            if content:
-                return content
+        return self.small_chunk(data) or self._decode_pieces(data)
+
+    def small_chunk(self, data: bytes) -> bytes:
+        """Return the content of a small chunk that is all there is: an event of a stream comes so, by itself.
+
+        Empty if it is anything else, which ``decode`` takes the long way, with the same outcome.
+        """
+        if not self._is_between_chunks or len(data) > _SMALL_CHUNK_BYTES:
+            return b""
+        line, _, rest = data.partition(_CRLF)
+        size = _small_size(line)
+        content = rest.removesuffix(_CRLF)
+        return content if len(content) == size and len(rest) == size + 2 else b""
+
+    def _decode_pieces(self, data: bytes) -> bytes:
         if self._received:
             data = self._received + data
         pieces: list[bytes] = []
@@ -102,6 +122,9 @@ class ChunkedDecoder:
                 break
             at = following
         self._received = data[at:]
+        self._is_between_chunks = not (
+            self._received or self.remaining or self._is_after_data or self._excess or self._is_in_trailers
+        )
         if self._is_in_trailers:
             self._read_trailers()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -149,18 +172,6 @@ class ChunkedDecoder:
                 raise TrailersTooLarge
             self.trailers = trailers
         self.is_complete = True
-
-
-def _whole_chunk(data: bytes) -> bytes:
-    """Return the content of a chunk that is all there is, without extensions: a stream's event comes so, by itself.
-
-    Empty if it is anything else, which takes the long way with the same outcome.
-    """
-    end = data.find(_CRLF, 0, _LONGEST_SIZE + 2)
-    size = _SIZE.match(data)
-    if size is None or size.end() != end or len(data) != end + 4 + int(size[0], 16) or not data.endswith(_CRLF):
-        return b""
-    return data[end + 2 : -2]
 
 
 def _check_beginning(data: bytes) -> None:

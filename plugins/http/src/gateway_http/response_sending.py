@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from gateway import Headers
-from gateway_http.chunked import encode_end
+from gateway_http.chunked import LARGEST_SMALL_CHUNK, SIZE_LINES, encode_end
 from gateway_http.fields import STATUS_LINES, field_line, status_line
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseSender"]
 
-SMALL_CHUNK_BYTES = 4096
+MAX_COPIED_BYTES = 4096
 """Up to so much, copying a piece of a body into one write costs less than writing three."""
 
 FIRST_FINAL_STATUS = 200
@@ -178,15 +178,16 @@ class ResponseSender(asyncio.Protocol):
 
     def body_data(self, chunk: bytes) -> None:
         """Send the next piece."""
-        self._sent_bytes += len(chunk)
+        size = len(chunk)
+        self._sent_bytes += size
         if not self._is_chunking:
             self._transport.write(chunk)
-        elif chunk:
-            size = len(chunk)
-            if size <= SMALL_CHUNK_BYTES:
-                self._transport.write(b"%x\r\n%b\r\n" % (size, chunk))
-            else:
-                self._transport.writelines((b"%x\r\n" % size, chunk, b"\r\n"))
+        elif size > MAX_COPIED_BYTES:
+            self._transport.writelines((b"%x\r\n" % size, chunk, b"\r\n"))
+        elif size > LARGEST_SMALL_CHUNK:
+            self._transport.write(b"%x\r\n%b\r\n" % (size, chunk))
+        elif size:
+            self._transport.write(SIZE_LINES[size] + chunk + b"\r\n")
 
     def body_end(self, trailers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send the end."""

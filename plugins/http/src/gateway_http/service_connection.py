@@ -12,6 +12,7 @@ A whole response at once, with the fields of the one before it: ``data_received`
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 from gateway import Body, ErrorType, GatewayError, Headers, Response
@@ -48,6 +49,7 @@ NO_CONTENT = 204
 NOT_MODIFIED = 304
 
 
+_NEVER = math.inf
 _ordinary_status = ORDINARY_STATUSES.get
 
 
@@ -313,7 +315,12 @@ class ServiceConnection(RequestSender):
             self._pool.withdraw(self)
             self._transport.abort()
             return
-        self._await_instance()
+        if self.deadline_s != _NEVER:  # as it is while reading is paused, and where the instance may rest
+            self.deadline_s = time.monotonic() + self._timeout_s
+        decoder = self._decoder
+        if decoder is not None and (content := decoder.small_chunk(data)):
+            body.feed(content)  # an event: there are more of them than of all other pieces
+            return
         try:
             content, is_complete = self._decode(data)
         except GatewayError as error:
