@@ -216,6 +216,27 @@ def test_lines_are_read_as_the_fields_they_are(arrived):
     assert arrived.pairs == [*PAIRS, *ADDED]
 
 
+def test_lines_stand_behind_a_section_which_stays_as_it_is():
+    section = Section(PAIRS)
+    first, second = Headers.shared(section), Headers.shared(section)
+    first.extend_lines(NAMES, LINES)
+    assert first.section is second.section is section
+    assert (first.lines, second.lines) == (LINES, b"")
+    assert (first.view(), second.view()) == ((*PAIRS, *ADDED), PAIRS)
+    assert first.pairs == [*PAIRS, *ADDED]
+    assert (first.section, first.lines) == (None, b"")
+
+
+def test_a_copy_has_the_same_fields_and_changes_alone(arrived):
+    arrived.extend_lines(NAMES, LINES)
+    copied = arrived.copy()
+    copied.extend_lines(NAMES, LINES)
+    assert [*arrived.view()] == [*PAIRS, *ADDED]
+    assert [*copied.view()] == [*PAIRS, *ADDED, *ADDED]
+    copied.pairs.clear()
+    assert len(arrived) == len(PAIRS) + len(ADDED)
+
+
 def test_what_has_lines_behind_it_can_be_changed_and_extended_further(arrived):
     arrived.extend_lines(NAMES, LINES)
     arrived.extend_lines(frozenset({b"z"}), b"z: 3\r\n")

@@ -2,7 +2,8 @@
 
 Most messages of a connection bring the fields of the one before, and most fields pass through untouched. So a protocol
 plugin may give a message a ``Section``, which all that brought the same fields share; a list of its own is made for it
-when somebody asks for ``pairs``.
+when somebody asks for ``pairs``. What the gateway adds to nearly every message stands behind the section, as lines that
+a connection only has to write.
 """
 
 from __future__ import annotations
@@ -85,59 +86,6 @@ class Section:
         return rest
 
 
-class _Extended(Section):
-    """A section with fields behind it that are written as lines already: few messages need more of it than its block.
-
-    Args:
-        before: The section.
-        names: The names in ``lines``.
-        lines: Lines of an HTTP/1.1 head.
-    """
-
-    # ``pairs``, ``values`` and ``memo`` are made when somebody asks.
-    __slots__ = ("_before", "_lines", "_memo", "_names", "_pairs", "_values")
-
-    def __init__(self, before: Section, names: frozenset[bytes], lines: bytes) -> None:
-        self._before = before
-        self._names = names
-        self._lines = lines
-        self._pairs: Sequence[Pair] | None = None
-        self._values: Mapping[bytes, bytes] | None = None
-        self._memo: dict[object, Any] | None = None
-        self.block = before.block + lines
-
-    @property
-    def pairs(self) -> Sequence[Pair]:  # type: ignore[override]  # read-only here as everywhere
-        if self._pairs is None:
-            self._pairs = (*self._before.pairs, *_pairs(self._lines))
-        return self._pairs
-
-    @property
-    def values(self) -> Mapping[bytes, bytes]:  # type: ignore[override]  # likewise
-        if self._values is None:
-            self._values = dict(reversed(self.pairs))
-        return self._values
-
-    @property
-    def memo(self) -> dict[object, Any]:  # type: ignore[override]  # likewise
-        if self._memo is None:
-            self._memo = {}
-        return self._memo
-
-    def among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
-        found = self._before.among(names)
-        return found if names.isdisjoint(self._names) else found | (names & self._names)
-
-    def only(self, name: bytes) -> bytes | None:
-        return super().only(name) if name in self._names else self._before.only(name)
-
-    def without(self, names: frozenset[bytes]) -> Section:
-        if not names.isdisjoint(self._names):
-            return super().without(names)
-        rest = self._before.without(names)
-        return self if rest is self._before else _Extended(rest, self._names, self._lines)
-
-
 class Headers:
     """The fields of a message, in order, names in lower case (RFC 9110 section 5).
 
@@ -149,43 +97,57 @@ class Headers:
 
     Attributes:
         section: The fields as they arrived, until somebody asks for ``pairs``; then ``None``.
+        lines: With a section, the fields behind it, as lines of an HTTP/1.1 head: see ``extend_lines``.
+        line_names: The names in ``lines``, if there are any.
     """
 
-    __slots__ = ("_pairs", "section")
+    __slots__ = ("_pairs", "line_names", "lines", "section")
 
     section: Section | None
+    lines: bytes
+    line_names: frozenset[bytes]
 
     def __init__(self, pairs: list[Pair] | None = None) -> None:
         self._pairs = pairs if pairs is not None else []
         self.section = None
+        self.lines = b""
 
     @classmethod
     def shared(cls, section: Section) -> Headers:
         """Make headers with the fields of a section."""
         headers = cls.__new__(cls)
         headers.section = section
+        headers.lines = b""
         return headers
 
     @property
     def pairs(self) -> list[Pair]:
         """The fields, to be read and changed. Where reading is enough, the methods spare a message its own list."""
-        section = self.section
-        if section is not None:
-            self._pairs = [*section.pairs]
-            self.section = None
+        if self.section is not None:
+            self.pairs = [*self.view()]
         return self._pairs
 
     @pairs.setter
     def pairs(self, pairs: list[Pair]) -> None:
         self._pairs = pairs
         self.section = None
+        self.lines = b""
 
     # Bytes, for protocol plugins and for what is on the hot path. Names are in lower case.
+
+    def view(self) -> Sequence[Pair]:
+        """Return the fields to be read: unlike ``pairs``, that spares a message its own list."""
+        section = self.section
+        if section is None:
+            return self._pairs
+        return (*section.pairs, *_pairs(self.lines)) if self.lines else section.pairs
 
     def values(self) -> Mapping[bytes, bytes]:
         """Return the first value of each name, for whoever wants to read several."""
         section = self.section
-        return section.values if section is not None else dict(reversed(self.pairs))
+        if section is None:
+            return dict(reversed(self._pairs))
+        return {**dict(reversed(_pairs(self.lines))), **section.values} if self.lines else section.values
 
     def only(self, name: bytes) -> bytes | None:
         """Return the value of the only field ``name``; ``None`` if there is none.
@@ -194,43 +156,54 @@ class Headers:
             ValueError: If there are several, which can be read in two ways.
         """
         section = self.section
-        return _only(self.pairs, name) if section is None else section.only(name)
+        if section is None or (self.lines and name in self.line_names):
+            return _only(self.view(), name)
+        return section.only(name)
 
     def names_among(self, names: frozenset[bytes]) -> AbstractSet[bytes]:
         """Return those of ``names`` that fields have; ask with a constant, since a section keeps its answers."""
         section = self.section
-        return names.intersection(map(_name, self.pairs)) if section is None else section.among(names)
+        if section is None:
+            return names.intersection(map(_name, self._pairs))
+        found = section.among(names)
+        return found | (names & self.line_names) if self.lines else found
 
     def has_any(self, names: frozenset[bytes]) -> bool:
         """Tell whether there is a field with one of ``names``; ask with a constant, as above."""
         section = self.section
-        return not names.isdisjoint(map(_name, self.pairs)) if section is None else bool(section.among(names))
+        if section is None:
+            return not names.isdisjoint(map(_name, self._pairs))
+        return bool(section.among(names)) or bool(self.lines and names & self.line_names)
 
     def extend(self, pairs: Iterable[Pair]) -> None:
         """Append fields that are known to be in order."""
-        section = self.section
-        if section is None:
+        if self.section is None:
             self._pairs += pairs
         else:
-            self.pairs = [*section.pairs, *pairs]
+            self.pairs = [*self.view(), *pairs]
 
     def extend_lines(self, names: frozenset[bytes], lines: bytes) -> None:
         """Append fields that are known to be in order, written as lines of an HTTP/1.1 head.
+
+        A section stays as it is, with what is remembered of it: the lines stand behind it.
 
         Args:
             names: Their names, in lower case.
             lines: ``name: value`` and CRLF, each.
         """
-        section = self.section
-        if section is None:
+        if self.section is None:
             self._pairs += _pairs(lines)
+        elif self.lines:
+            self.lines += lines
+            self.line_names |= names
         else:
-            self.section = _Extended(section, names, lines)
+            self.lines = lines
+            self.line_names = names
 
     def drop(self, names: frozenset[bytes]) -> None:
         """Remove every field with one of ``names``; ask with a constant, as above."""
         section = self.section
-        if section is None:
+        if section is None or (self.lines and names & self.line_names):
             # In place: a protocol plugin may hold the same list.
             self.pairs[:] = [pair for pair in self.pairs if pair[0] not in names]
         else:
@@ -239,12 +212,7 @@ class Headers:
     def block(self) -> bytes:
         """Return the fields as lines of an HTTP/1.1 head, each with its end."""
         section = self.section
-        return section.block if section is not None else _lines(self.pairs)
-
-    def _view(self) -> Sequence[Pair]:
-        """Return the fields to be read."""
-        section = self.section
-        return section.pairs if section is not None else self.pairs
+        return section.block + self.lines if section is not None else _lines(self._pairs)
 
     # Text.
 
@@ -263,7 +231,7 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the first value of ``name``, or ``default``."""
         wanted = _key(name)
-        for key, value in self._view():
+        for key, value in self.view():
             if key == wanted:
                 return value.decode("latin-1")
         return default
@@ -271,7 +239,7 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return every value of ``name`` in order."""
         wanted = _key(name)
-        return [value.decode("latin-1") for key, value in self._view() if key == wanted]
+        return [value.decode("latin-1") for key, value in self.view() if key == wanted]
 
     def add(self, name: str, value: str) -> None:
         """Append a field, keeping others of that name.
@@ -300,11 +268,16 @@ class Headers:
 
     def items(self) -> list[tuple[str, str]]:
         """Return the fields as text pairs, in order."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._view()]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.view()]
 
     def copy(self) -> Headers:
         """Return headers with the same fields that can be changed on their own."""
-        return Headers([*self._view()])
+        if self.section is None:
+            return Headers([*self._pairs])
+        headers = Headers.shared(self.section)
+        if self.lines:
+            headers.extend_lines(self.line_names, self.lines)
+        return headers
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -322,13 +295,13 @@ class Headers:
         return self.get(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("latin-1") for name, _ in self._view())
+        return (name.decode("latin-1") for name, _ in self.view())
 
     def __len__(self) -> int:
-        return len(self._view())
+        return len(self.view())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and [*self._view()] == [*other._view()]
+        return isinstance(other, Headers) and [*self.view()] == [*other.view()]
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as list is
 

@@ -177,6 +177,9 @@ def test_the_fields_of_a_connection_are_judged_once() -> None:
     assert names.of_request(Headers.shared(section), first) is found
     assert names.of_request(Headers.shared(section), second) == [(b"x-a", b"1"), (b"x-forwarded-for", b"10.0.0.2")]
     assert Names(["te"]).of_request(Headers.shared(section), second) == []
+    headers = Headers.shared(section)
+    headers.extend_lines(frozenset({b"x-b"}), b"x-b: 2\r\n")
+    assert names.of_request(headers, second) == [(b"x-a", b"1"), (b"x-b", b"2"), (b"x-forwarded-for", b"10.0.0.2")]
 
 
 def test_more_names_than_are_remembered_are_judged_alike() -> None:

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from gateway.testing import Reply
+
 pytestmark = pytest.mark.anyio
 
 GET = b"GET / HTTP/1.1\r\nHost: gw\r\n\r\n"
@@ -593,3 +595,33 @@ async def test_max_forwards_counts_down(gateway, service):
     assert [request["max-forwards"] for request in service.requests] == ["2", "2", "3"]
     assert (await gateway.ask(b"TRACE /a HTTP/1.1\r\nHost: gw\r\nMax-Forwards: 0\r\n\r\n")).status == 405
     assert len(service.requests) == 3
+
+
+BEHIND = """
+from gateway import policy
+
+
+@policy
+async def behind(exchange, next):
+    response = await next(exchange)
+    if exchange.request.path == "/added":
+        response.headers.extend_lines(frozenset({b"x-added"}), b"x-added: 1\\r\\n")
+    if exchange.request.path == "/framing":
+        names = frozenset({b"content-length", b"x-added"})
+        response.headers.extend_lines(names, b"content-length: 99\\r\\nx-added: 2\\r\\n")
+    return response
+"""
+
+
+async def test_fields_behind_those_that_responses_share_are_sent_but_framing_is_the_connections(
+    gateway_factory, upstream, tmp_path
+):
+    plugin = tmp_path / "behind.py"
+    plugin.write_text(BEHIND)
+    upstream.answer = lambda request: Reply(body=b"ok", headers=[("date", "Mon, 23 Nov 2026 08:00:00 GMT")])
+    gateway = await gateway_factory({}, upstream=upstream, plugin_files=[plugin])
+    for path, added in (("/added", ["1"]), ("/framing", ["2"]), ("/", [])):
+        answer = await gateway.ask("GET", path)
+        assert (answer.status, answer.body) == (200, b"ok")
+        assert answer.all("x-added") == added
+        assert answer.all("content-length") == ["2"]

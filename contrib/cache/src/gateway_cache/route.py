@@ -355,7 +355,7 @@ class CachingRoute:
 def _for_the_store(headers: Headers, stored: StoredResponse | None) -> Headers:
     """Return the fields to ask with: without the client's conditions, and with those of what is stored."""
     if stored is None and headers.section is not None and not headers.has_any(_CONDITIONS):
-        return Headers.shared(headers.section)
+        return headers.copy()
     pairs = [pair for pair in headers.pairs if pair[0] not in _CONDITIONS]
     if stored is not None and stored.etag is not None:
         pairs.append((b"if-none-match", stored.etag.encode("latin-1")))

@@ -55,8 +55,8 @@ class Names:
     def of_request(self, headers: Headers, forwarding: Forwarding) -> Sequence[Pair]:
         """Return what becomes metadata of the fields of a request, and of those that are forwarded."""
         section = headers.section
-        if section is None:
-            return self.to_services((*headers.pairs, *forwarding.pairs))
+        if section is None or headers.lines:
+            return self.to_services((*headers.view(), *forwarding.pairs))
         # Most requests of a connection share both.
         kept: tuple[Forwarding, Sequence[Pair]] | None = section.memo.get(self)
         if kept is None or kept[0] is not forwarding:

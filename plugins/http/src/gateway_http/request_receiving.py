@@ -163,6 +163,7 @@ class RequestReceiver(BodyReceiver):
         request.method, request.path, request.query = asked
         headers = request.headers = Headers.__new__(Headers)
         headers.section = fields.shared
+        headers.lines = b""
         request.body = b""
         request.origin = fields.origin
         request.id = fields.request_id or new_request_id()

@@ -82,11 +82,15 @@ class RequestSender(asyncio.Protocol):
         waiter: Waiter[Response] = Waiter()
         self._waiter = waiter
         method, query, body, origin = request.method, request.query, request.body, request.origin
-        section = request.headers.section
+        headers = request.headers
+        section = headers.section
         if section is None or not exchange.route.preserve_host or not origin.host or section.among(_OURS):
             fields = self._mended(exchange)
         else:
             fields = section.block
+            if headers.lines:
+                is_right = _OURS.isdisjoint(headers.line_names)
+                fields = fields + headers.lines if is_right else self._mended(exchange)
         target = f"{exchange.upstream_path}?{query}" if query else exchange.upstream_path
         beginning = f"{method} {target} HTTP/1.1\r\nx-request-id: {request.id}\r\n".encode("latin-1")
         head = beginning + fields + origin.forwarding.block
@@ -102,7 +106,7 @@ class RequestSender(asyncio.Protocol):
 
     def _mended(self, exchange: Exchange) -> bytes:
         """Return the fields of a request without those that only the connection may send, and for the right host."""
-        pairs = [pair for pair in exchange.request.headers.pairs if pair[0] not in _OURS]
+        pairs = [pair for pair in exchange.request.headers.view() if pair[0] not in _OURS]
         if not exchange.route.preserve_host or not exchange.request.origin.host:
             authority = self._pool.instance.authority.encode("ascii")
             pairs = [(b"host", authority), *(pair for pair in pairs if pair[0] != b"host")]

@@ -121,11 +121,15 @@ class ResponseSender(asyncio.Protocol):
         ):
             self._respond_closely(exchange, response)
             return
-        section = response.headers.section
+        headers = response.headers
+        section = headers.section
         if section is not None and section.among(_OURS) == _DATE_ONLY:
             fields = section.block
+            if headers.lines:
+                is_right = _OURS.isdisjoint(headers.line_names)
+                fields = fields + headers.lines if is_right else _mended(headers).block()
         else:
-            fields = _mended(response.headers).block()
+            fields = _mended(headers).block()
         end = f"x-request-id: {request.id}\r\ncontent-length: {len(body)}\r\n{self._connection_line}\r\n"
         self._sent_bytes = len(body)
         self._outbox.write(self._transport, b"".join((line, fields, end.encode("latin-1"), body)))
@@ -233,7 +237,7 @@ def _mended(headers: Headers) -> Headers:
 
     A recipient with a clock dates what it passes on (RFC 9110 section 6.6.1).
     """
-    kept = [pair for pair in headers.pairs if pair[0] not in _OURS or pair[0] == b"date"]
+    kept = [pair for pair in headers.view() if pair[0] not in _OURS or pair[0] == b"date"]
     if b"date" not in map(_name, kept):
         kept.append((b"date", _date(int(time.time()))))
     return Headers(kept)

@@ -144,6 +144,7 @@ class ServiceConnection(RequestSender):
         response.status = status
         headers = response.headers = Headers.__new__(Headers)
         headers.section = fields.shared
+        headers.lines = b""
         response.body = body
         response.tunnel = None
         self._waiter = self._exchange = None

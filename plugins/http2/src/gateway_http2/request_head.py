@@ -32,8 +32,7 @@ def request_block(encoder: Encoder, exchange: Exchange, instance: Instance, sche
     """
     request = exchange.request
     origin = request.origin
-    section = request.headers.section
-    pairs = request.headers.pairs if section is None else section.pairs
+    pairs = request.headers.view()
     authority = instance.authority.encode("ascii")
     if exchange.route.preserve_host and origin.host:
         authority = next((value for name, value in pairs if name == b"host"), authority)

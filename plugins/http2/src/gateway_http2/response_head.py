@@ -44,7 +44,7 @@ _name = itemgetter(0)
 
 def response_fields(status: int, headers: Headers) -> tuple[Pair, ...]:
     """Return the fields of a response, its status first: end-to-end ones, and a date (RFC 9110 section 6.6.1)."""
-    pairs: Sequence[Pair] = headers.pairs if headers.section is None else headers.section.pairs
+    pairs = headers.view()
     if headers.names_among(_OURS) != _DATE_ONLY:
         kept = [pair for pair in pairs if pair[0] not in _OURS or pair[0] == b"date"]
         if b"date" not in map(_name, kept):

@@ -140,7 +140,7 @@ class Http2Channel:
             CallError: If it is over already, or no gRPC.
         """
         headers = response.headers
-        head = headers.pairs if headers.section is None else headers.section.pairs
+        head = headers.view()
         if not says_native(headers) or (response.status != OK and STATUS not in headers.values()):
             response.discard()
             raise not_grpc(response.status)
