@@ -84,6 +84,7 @@ class Exchange:
         error: What broke the exchange off after the response had begun, or what was answered as an error.
         upstream_path: The path that is forwarded; ``request.path`` unless the route rewrites it.
         is_cancelled: Whether the client went away before the response began.
+        is_unobserved: Whether every observer said when it started that it wants to know nothing more of it.
     """
 
     # One is made per request: defaults in the class spare setting them, where nothing reads them before they are set.
@@ -112,7 +113,7 @@ class Exchange:
         self.upstream_path = request.path
         self.attempts = 0
         self.excluded = ()
-        self.is_cancelled = self._is_finished = False
+        self.is_unobserved = self.is_cancelled = self._is_finished = False
 
     @property
     def state(self) -> dict[str, Any]:

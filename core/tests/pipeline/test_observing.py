@@ -189,3 +189,28 @@ def test_no_record_is_made_where_everybody_says_no(caplog):
     assert not is_wanted(broken)
     assert is_wanted(broken, yes)
     assert "division by zero" in caplog.text
+
+
+class Declining(Counting):
+    """Wants to know no more, or whatever it is to answer."""
+
+    def __init__(self, answer=lambda: False):
+        super().__init__()
+        self.answer = answer
+
+    def exchange_started(self, exchange):
+        return self.answer()
+
+
+@pytest.mark.parametrize("answer", [lambda: None, lambda: True, lambda: 1 / 0])
+async def test_what_no_observer_wants_to_know_more_of_is_told_to_none(gateway, answer):
+    for others, is_told in (([], False), ([Declining()], False), ([Declining(answer)], True), ([Counting()], True)):
+        observers = [Declining(), *others]
+        exchange = await gateway.ask(observers=observers)
+        await asyncio.sleep(0)
+        assert exchange.is_unobserved is not is_told
+        assert [each.finished for each in observers] == [[exchange] if is_told else []] * len(observers)
+    alone = Declining(answer)
+    exchange = await gateway.ask(observers=[alone])
+    await asyncio.sleep(0)
+    assert alone.finished == [exchange]

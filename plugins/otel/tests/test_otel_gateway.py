@@ -516,6 +516,22 @@ async def test_metrics_of_the_whole_gateway_are_sent(
     assert collector.resource["service.name"] == "gateway"
 
 
+async def test_metrics_count_what_is_not_recorded(
+    gateway_factory: GatewayFactory, upstream: Upstream, collector: Collector
+) -> None:
+    exported = {"endpoint": collector.url}
+    block = {"tracing": {**exported, "sampleRate": 0}, "metrics": {**exported, "interval": 1}}
+    gateway = await gateway_factory({"telemetry": block}, upstream=upstream)
+    for _ in range(3):
+        await gateway.ask("GET", "/")
+    await collector.until(lambda: collector.has_metrics)
+    for name in ("http.server.request.duration", "http.client.request.duration"):
+        assert [point.count for point in collector.metrics[name].histogram.data_points] == [3]
+    contexts = {request["traceparent"] for request in upstream.requests}
+    assert len(contexts) == 3
+    assert all(context.endswith("-00") for context in contexts)
+
+
 async def test_metrics_go_over_grpc(
     gateway_factory: GatewayFactory, upstream: Upstream, grpc_collector: Collector
 ) -> None:

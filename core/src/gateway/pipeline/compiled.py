@@ -136,7 +136,7 @@ class CompiledRoute:
         """Count the exchange as finished, and have the observers told."""
         # First: when the last exchange is finished, a retired generation may give its observers up.
         tell, on_finish = self._tell, self._on_finish
-        if tell is not None:
+        if tell is not None and not exchange.is_unobserved:
             tell(exchange)
         on_finish()
 

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -56,20 +56,40 @@ class Observers:
 
     def announced(self, handler: Handler) -> Handler:
         """Return the handler that tells of every exchange before it runs ``handler``; that one if nobody asks."""
-        for observer in reversed(self._observers):
-            if hasattr(observer, "exchange_started"):
-                handler = self._announcing(observer, observer.exchange_started, handler)
-        return handler
+        asking = [(each, each.exchange_started) for each in self._observers if hasattr(each, "exchange_started")]
+        if not asking:
+            return handler
+        observer, tell = asking[0]
+        if len(self._observers) > 1:
+            tell = self._telling_all(asking)
 
-    def _announcing(self, observer: Observer, tell: Callable[[Exchange], None], handler: Handler) -> Handler:
         def announce(exchange: Exchange) -> Coroutine[Any, Any, Response]:
             try:
-                tell(exchange)
+                exchange.is_unobserved = tell(exchange) is False
             except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
                 self._log(observer, error, exchange)
             return handler(exchange)
 
         return announce
+
+    def _telling_all(
+        self, asking: Sequence[tuple[Observer, Callable[[Exchange], bool | None]]]
+    ) -> Callable[[Exchange], bool]:
+        """Return what tells several that an exchange started, and returns whether any observer wants to know more."""
+        has_others = len(asking) < len(self._observers)
+
+        def tell_all(exchange: Exchange) -> bool:
+            is_wanted = has_others
+            for observer, tell in asking:
+                try:
+                    if tell(exchange) is not False:
+                        is_wanted = True
+                except Exception as error:  # noqa: BLE001 - as above
+                    is_wanted = True
+                    self._log(observer, error, exchange)
+            return is_wanted
+
+        return tell_all
 
     def around(self, name: str, stage: Stage, handler: Handler, route: Route) -> Handler:
         """Return ``handler``, which is a policy with all that is further in, as observers want to see it run."""

@@ -80,7 +80,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
             except BaseException as error:
                 _release(instance)
                 exchange.service_s = duration_s = clock() - started_s
-                if report is not None and (is_wanted is None or is_wanted(exchange)):
+                if report is not None and not exchange.is_unobserved and (is_wanted is None or is_wanted(exchange)):
                     report(exchange, AttemptRecord(instance=instance, status=None, error=error, duration_s=duration_s))
                 connect_s, ended_s = exchange.connect_s - connected_s, started_s + duration_s
                 unreachable.note(instance, connect_s, duration_s, ended_s, exchange.route.timeout_s)
@@ -99,7 +99,7 @@ def build_dispatch(  # noqa: C901 - one function, because every request goes thr
                     instance.in_flight -= 1
             else:
                 stream.on_close = partial(_release, instance)
-            if report is not None and (is_wanted is None or is_wanted(exchange)):
+            if report is not None and not exchange.is_unobserved and (is_wanted is None or is_wanted(exchange)):
                 # The constructor's keyword arguments cost more than the rest of this: set the attributes instead.
                 attempt = AttemptRecord.__new__(AttemptRecord)
                 attempt.instance, attempt.status, attempt.error = instance, response.status, None

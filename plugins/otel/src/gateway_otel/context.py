@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
+from os import urandom
 from random import Random
+from struct import Struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["BAGGAGE", "RANDOM_BITS", "SAMPLED", "TRACEPARENT", "TRACESTATE", "Ids", "Sampler", "parse_traceparent"]
+__all__ = ["BAGGAGE", "SAMPLED", "TRACEPARENT", "TRACESTATE", "Ids", "Sampler", "parse_traceparent"]
 
 TRACEPARENT = b"traceparent"
 TRACESTATE = b"tracestate"
@@ -18,7 +21,12 @@ SAMPLED = 0x01
 _PARTS = 4
 _NO_TRACE = b"0" * 32
 _NO_SPAN = b"0" * 16
-RANDOM_BITS = (1 << 56) - 1
+_RANDOM_BITS = 56
+_RANDOM_BYTES = _RANDOM_BITS // 8
+_AT_ONCE = 128
+"""New traces that are drawn together: few enough to take no longer than one request does."""
+_LINES = Struct(f"{len('traceparent: 00-') + 32 + len('-') + 16 + len('-00') + 2}s" * _AT_ONCE)
+"""Cuts their lines, which are all of one length, three times as fast as splitting does."""
 
 
 def parse_traceparent(value: bytes) -> tuple[bytes, bytes, int] | None:
@@ -48,24 +56,42 @@ class Ids:
 
     def __init__(self) -> None:
         # Of its own, which nobody else seeds.
-        self.draw: Callable[[int], int] = Random().getrandbits  # noqa: S311 - no secret
-        self._before, self._behind = b"00-%016x" % self.draw(64), b"-%016x-00" % (self.draw(64) or 1)
+        self._draw: Callable[[int], int] = Random().getrandbits  # noqa: S311 - no secret
 
     def span_id(self) -> bytes:
         """Return the id of a new span."""
-        return b"%016x" % (self.draw(64) or 1)
+        return b"%016x" % (self._draw(64) or 1)
 
-    def trace_id(self, low: int) -> bytes:
-        """Return the id of a new trace that ends in these 64 bits."""
-        return b"%016x%016x" % (self.draw(64) or 1, low)
+    def trace_id(self, bound: int) -> bytes:
+        """Return the id of a new trace that whoever samples by ``bound`` or a larger one records."""
+        return b"%018x%014x" % (self._draw(72) or 1, (self._draw(_RANDOM_BITS) * bound) >> _RANDOM_BITS)
 
-    def unrecorded(self, low: int) -> bytes:
-        """Return the ``traceparent`` of a new trace that nobody records, which ends in these 64 bits.
+    def new_traces(self, bound: int) -> Iterator[bytes | None]:
+        """Decide about new traces, one after the other, without end.
 
-        The rest of it is that of all of this process, the span too, which nobody will look for: this stands before
-        nearly every request.
+        Args:
+            bound: As ``Sampler`` has it.
+
+        Returns:
+            For each ``None`` if it is recorded, else the ``traceparent`` field that says it is not, as a line: services
+            are told, or each of them would decide for itself.
         """
-        return b"%b%016x%b" % (self._before, low, self._behind)
+        return chain.from_iterable(map(self._next_traces, repeat(bound)))
+
+    def _next_traces(self, bound: int) -> Sequence[bytes | None]:
+        """Decide about some, all at once, since nearly every request takes one of them.
+
+        Their ids end in bits of their own. The rest they have in common, and the span, which nobody will look for.
+        """
+        begin = b"traceparent: 00-%018x" % (self._draw(72) or 1)
+        end = b"-%016x-00\r\n" % (self._draw(64) or 1)
+        # Digits compare as their numbers do; they all come before "g".
+        each = urandom(_RANDOM_BYTES * _AT_ONCE).hex(" ", _RANDOM_BYTES).encode().split()
+        least = b"%014x" % bound if bound >> _RANDOM_BITS == 0 else b"g"
+        lines = _LINES.unpack(begin + (end + begin).join(each) + end)
+        if min(each) >= least:
+            return lines
+        return [line if digits >= least else None for digits, line in zip(each, lines, strict=True)]
 
 
 class Sampler:
@@ -83,7 +109,7 @@ class Sampler:
     def __init__(self, kind: str, rate: float) -> None:
         rate = {"always_on": 1.0, "always_off": 0.0}.get(kind, rate)
         self._asks_parent = kind == "parent"
-        self.bound = round(rate * (RANDOM_BITS + 1))
+        self.bound = round(rate * (1 << _RANDOM_BITS))
 
     def is_sampled(self, trace_id: bytes, parent_flags: int) -> bool:
         """Decide about a trace that the client began.
@@ -94,4 +120,4 @@ class Sampler:
         """
         if self._asks_parent:
             return bool(parent_flags & SAMPLED)
-        return int(trace_id, 16) & RANDOM_BITS < self.bound
+        return int(trace_id[-2 * _RANDOM_BYTES :], 16) < self.bound

@@ -13,6 +13,7 @@ from gateway_otel.resource import resource_attributes
 from gateway_otel.tracing import Tracing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from gateway import BuildContext, Exchange
@@ -55,7 +56,11 @@ class Telemetry:
         reporter = Reporter("spans", context.logger)
         self._batches = batches = Batches(tracing, resource_attributes(config), self._sender, context.metrics, reporter)
         made = Tracing(tracing, batches.add)
-        self.exchange_started = made.exchange_started
+        self._tracing = made
+        # Metrics count what is not recorded, too.
+        self.exchange_started: Callable[[Exchange], bool | None] = (
+            self._start_observed if config.metrics.enabled else made.exchange_started
+        )
         if tracing.spans_per_policy:
             self.around_policy = made.around_policy
         if config.correlate_logs:
@@ -65,6 +70,10 @@ class Telemetry:
         return made
 
     # gateway.interfaces.Observer
+
+    def _start_observed(self, exchange: Exchange) -> None:
+        """Begin a trace, and be told of the end in any case."""
+        self._tracing.exchange_started(exchange)
 
     def exchange_finished(self, exchange: Exchange) -> None:
         """Tell all parts."""

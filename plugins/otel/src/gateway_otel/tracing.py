@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from gateway_otel.context import (
     BAGGAGE,
-    RANDOM_BITS,
     SAMPLED,
     TRACEPARENT,
     TRACESTATE,
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
-    from gateway import Exchange, Handler, Response, Route, Stage
+    from gateway import Exchange, Handler, Response, Route, Section, Stage
     from gateway.interfaces import AttemptRecord, Observer
     from gateway_otel.config import TracingConfig
 
@@ -96,8 +95,8 @@ class Tracing:
         self._sampler = Sampler(config.sampler, config.sample_rate)
         self._drops_baggage = "baggage" not in config.propagation
         self._names = frozenset({TRACEPARENT, TRACESTATE} | ({BAGGAGE} if self._drops_baggage else set()))
-        self._bound = self._sampler.bound
         self._ids = Ids()
+        self._new_traces = self._ids.new_traces(self._sampler.bound)
         self._traces: dict[Exchange, Trace] = {}
         # Whether it is recorded, without a frame for the answer.
         self.wants_attempts: Callable[[Exchange], bool] = self._traces.__contains__
@@ -107,17 +106,28 @@ class Tracing:
 
     # gateway.interfaces.Observer
 
-    def exchange_started(self, exchange: Exchange) -> None:
-        """Take the client's context up, or begin a trace, and decide whether it is recorded."""
-        section = exchange.request.headers.section
-        if section is not None and not section.among(self._names):
-            # Fields that a connection's requests have in common are not copied to see that.
-            self._begin_anew(exchange)
-        else:
-            self._take_up(exchange)
+    def exchange_started(self, exchange: Exchange) -> bool:
+        """Take the client's context up, or begin a trace; return whether it is recorded."""
+        headers = exchange.request.headers
+        section = headers.section
+        if section is None or headers.lines or not (self in section.memo or self._brings_nothing(section)):
+            return self._take_up(exchange)
+        line = next(self._new_traces)
+        if line is None:
+            return self._record_anew(exchange)
+        # As extend_lines would; this stands before nearly every request.
+        headers.lines, headers.line_names = line, _ONLY_TRACEPARENT
+        return False
 
-    def _take_up(self, exchange: Exchange) -> None:
-        """Begin with what the client sent."""
+    def _brings_nothing(self, section: Section) -> bool:
+        """Tell whether requests with these fields bring no context; that is kept, so it is asked once."""
+        if section.among(self._names):
+            return False
+        section.keep(self, value=True)
+        return True
+
+    def _take_up(self, exchange: Exchange) -> bool:
+        """Begin with what the client sent; return whether it is recorded."""
         pairs = exchange.request.headers.pairs
         sent = None
         has_state = False
@@ -134,14 +144,19 @@ class Tracing:
             if sent is not None or has_state:
                 # Without a context that is valid, its state means nothing (section 3.3).
                 pairs[:] = [pair for pair in pairs if pair[0] not in (TRACEPARENT, TRACESTATE)]
-            self._begin_anew(exchange)
-            return
+            line = next(self._new_traces)
+            if line is None:
+                return self._record_anew(exchange)
+            exchange.request.headers.extend_lines(_ONLY_TRACEPARENT, line)
+            return False
         trace_id, parent_id, flags = parent
         if self._sampler.is_sampled(trace_id, flags):
             self._begin(exchange, trace_id, parent_id, flags | SAMPLED)
-        elif flags & SAMPLED:
+            return True
+        if flags & SAMPLED:
             # Decided otherwise than the client did; services go by it. The span they are below is the client's.
             _replace(pairs, b"00-%b-%b-%02x" % (trace_id, parent_id, flags & ~SAMPLED))
+        return False
 
     def attempt_finished(self, exchange: Exchange, attempt: AttemptRecord) -> None:
         """Record an attempt."""
@@ -236,15 +251,10 @@ class Tracing:
 
         return around
 
-    def _begin_anew(self, exchange: Exchange) -> None:
-        """Begin a trace, and decide whether it is recorded."""
-        low = self._ids.draw(64)
-        if low & RANDOM_BITS < self._bound:
-            self._begin(exchange, self._ids.trace_id(low), b"", SAMPLED)
-        else:
-            # Services are told too, or each of them would decide for itself.
-            line = b"traceparent: %b\r\n" % self._ids.unrecorded(low)
-            exchange.request.headers.extend_lines(_ONLY_TRACEPARENT, line)
+    def _record_anew(self, exchange: Exchange) -> bool:
+        """Begin a trace that is recorded."""
+        self._begin(exchange, self._ids.trace_id(self._sampler.bound), b"", SAMPLED)
+        return True
 
     def _begin(self, exchange: Exchange, trace_id: bytes, parent_id: bytes, flags: int) -> None:
         state = exchange.request.headers.get_all("tracestate") if parent_id else ()
