@@ -83,7 +83,8 @@ class Request:
         body: ``bytes`` when it arrived whole, else a ``Body``.
         origin: Where it came from; ``client``, ``scheme``, ``host``, ``forwarding``, ``http_version`` and
             ``peer_certificate`` are read through it.
-        id: The request id: the client's ``X-Request-ID`` if well-formed, else a new one.
+        id: The request id: the client's ``X-Request-ID`` if well-formed, else a new one. It is sent and logged as it
+            is, so whoever sets another one keeps to ``gateway.semantics.REQUEST_ID``.
         upgrade: The protocol the client wants to change to (``websocket``), lower-case, or ``None``.
     """
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from typing import Any, cast
 
 import pytest
 
 from gateway import Exchange, Request, Stage
-from gateway.pipeline.observing import MAX_UNTOLD, Observers
+from gateway.pipeline.observing import MAX_UNTOLD, QUIET_S, Observers
 
 pytestmark = pytest.mark.anyio
 
@@ -124,6 +125,64 @@ async def test_what_finishes_in_one_turn_is_told_together_at_its_end():
     assert first.finished == []
     await asyncio.sleep(0)
     assert first.finished == second.finished == exchanges
+
+
+class Together(Counting):
+    """Is told of all that finished in a turn at once; fails for some."""
+
+    def __init__(self, *failing: Any) -> None:
+        super().__init__()
+        self.failing = failing
+        self.calls = 0
+
+    def exchange_finished(self, exchange):
+        raise AssertionError
+
+    def exchanges_finished(self, exchanges):
+        self.calls += 1
+        for exchange in exchanges:
+            if exchange in self.failing:
+                raise RuntimeError("boom")
+            self.finished.append(exchange)
+
+
+async def test_who_wants_to_is_told_of_a_whole_turn_at_once():
+    counting, together = Counting(), Together()
+    observers = Observers([counting, together], lambda traceback: None)
+    exchanges = [an_exchange() for _ in range(3)]
+    for exchange in exchanges:
+        observers.exchange_finished(exchange)
+    await asyncio.sleep(0)
+    assert counting.finished == together.finished == exchanges
+    assert together.calls == 1
+
+
+@pytest.mark.parametrize("failing", [(0,), (1,), (3,), (0, 1, 3), (0, 1, 2, 3)])
+async def test_who_fails_for_an_exchange_is_told_of_the_others(failing, caplog):
+    exchanges = [an_exchange() for _ in range(4)]
+    for number, exchange in enumerate(exchanges):
+        exchange.request.id = f"id-{number}"
+    together, clock = Together(*(exchanges[number] for number in failing)), itertools.count(0, QUIET_S)
+    observers = Observers([together], lambda traceback: None, clock=lambda: next(clock))
+    for exchange in exchanges:
+        observers.exchange_finished(exchange)
+    await asyncio.sleep(0)
+    assert together.finished == [each for number, each in enumerate(exchanges) if number not in failing]
+    assert [record.request_id for record in caplog.records] == [f"id-{number}" for number in failing]
+
+
+async def test_who_fails_before_it_looks_is_not_asked_for_ever(caplog):
+    class Broken(Counting):
+        def exchanges_finished(self, exchanges):
+            raise RuntimeError("boom")
+
+    counting = Counting()
+    observers = Observers([Broken(), counting], lambda traceback: None)
+    for _ in range(3):
+        observers.exchange_finished(an_exchange())
+    await asyncio.sleep(0)
+    assert len(counting.finished) == 3
+    assert len(caplog.records) == 1
 
 
 async def test_no_more_than_some_exchanges_wait_to_be_told():

@@ -36,13 +36,15 @@ class AttemptRecord:
 class Observer(Protocol):
     """Is told what happened and cannot change it. Must not block; its errors never reach the exchange.
 
-    It may define four more methods. ``exchange_started(exchange)`` is called before any policy runs, when
-    ``exchange.route`` is set; it may put the trace context among the request's fields, and may return ``False`` if it
-    wants to know nothing more of the exchange: where every observer does, none is told more.
-    ``attempt_finished(exchange, attempt)`` is given the ``AttemptRecord`` of each attempt whose response head arrived,
-    or that failed; where ``wants_attempts(exchange)`` of every observer says no, none is made.
-    ``around_policy(name, stage, handler, route)`` is called once for each policy of a compiled route, and returns
-    ``handler`` or one that awaits nothing but it, to measure it with all that is further in.
+    It may define five more methods. ``exchanges_finished(exchanges)`` is called in place of ``exchange_finished``, with
+    an iterator over all that finished in one turn of the event loop; where it raises, it is called again with those
+    that are left. ``exchange_started(exchange)`` is called before any policy runs, when ``exchange.route`` is set; it
+    may put the trace context among the request's fields, and may return ``False`` if it wants to know nothing more of
+    the exchange: where every observer does, none is told more. ``attempt_finished(exchange, attempt)`` is given the
+    ``AttemptRecord`` of each attempt whose response head arrived, or that failed; where ``wants_attempts(exchange)`` of
+    every observer says no, none is made. ``around_policy(name, stage, handler, route)`` is called once for each policy
+    of a compiled route, and returns ``handler`` or one that awaits nothing but it, to measure it with all that is
+    further in.
     """
 
     def exchange_finished(self, exchange: Exchange, /) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -46,6 +48,7 @@ class Observers:
     ) -> None:
         self._observers = tuple(observers)
         self._of_attempts = tuple(each for each in self._observers if hasattr(each, "attempt_finished"))
+        self._of_finished = tuple((each, _teller(each)) for each in self._observers)
         self._untold: list[Exchange] = []
         self._blame = blame
         self._clock = clock
@@ -110,13 +113,24 @@ class Observers:
 
     def _tell(self) -> None:
         finished, self._untold = self._untold, []
-        for observer in self._observers:
-            tell = observer.exchange_finished
-            for exchange in finished:
-                try:
-                    tell(exchange)
-                except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
-                    self._log(observer, error, exchange)
+        for observer, tell in self._of_finished:
+            self._tell_all(observer, tell, finished)
+
+    def _tell_all(
+        self, observer: Observer, tell: Callable[[Iterator[Exchange]], None], finished: list[Exchange]
+    ) -> None:
+        """Tell one observer of all of them; where it fails for one, go on with the next."""
+        rest, left = iter(finished), len(finished)
+        while left:
+            try:
+                tell(rest)
+            except Exception as error:  # noqa: BLE001 - whatever an observer raises is its own affair
+                if length_hint(rest) == left:
+                    next(rest)  # it failed before it took one, and would do so again
+                left = length_hint(rest)
+                self._log(observer, error, finished[-1 - left])
+            else:
+                return
 
     @property
     def wants_attempts(self) -> bool:
@@ -163,3 +177,14 @@ class Observers:
             exc_info=error,
             extra={"request_id": exchange.request.id, "plugin": plugin},
         )
+
+
+def _teller(observer: Observer) -> Callable[[Iterator[Exchange]], None]:
+    """Return what tells an observer of several finished exchanges."""
+    tell: Callable[[Iterator[Exchange]], None] | None = getattr(observer, "exchanges_finished", None)
+    return tell if tell is not None else partial(_tell_one_by_one, observer.exchange_finished)
+
+
+def _tell_one_by_one(tell: Callable[[Exchange], None], exchanges: Iterator[Exchange]) -> None:
+    for exchange in exchanges:
+        tell(exchange)

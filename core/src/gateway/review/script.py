@@ -134,7 +134,10 @@ def _observer(observer: Any) -> Script:  # noqa: ANN401 - as above
             attempt = AttemptRecord(instance=_INSTANCES[0], status=200, error=None, duration_s=0.001)
             observer.attempt_finished(exchange, attempt)
         exchange.sent_bytes = 2
-        observer.exchange_finished(exchange)
+        if hasattr(observer, "exchanges_finished"):
+            observer.exchanges_finished(iter((exchange,)))
+        else:
+            observer.exchange_finished(exchange)
 
     return Script(run)
 

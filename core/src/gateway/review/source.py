@@ -19,7 +19,7 @@ AnyFunction: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 LOOP_METHODS = frozenset(
     (
         *("select", "conceal", "recall", "refund", "acquire_now"),
-        *("exchange_started", "exchange_finished", "attempt_finished", "wants_attempts"),
+        *("exchange_started", "exchange_finished", "exchanges_finished", "attempt_finished", "wants_attempts"),
         "around_policy",
         *("connection_made", "data_received", "eof_received", "connection_lost", "pause_writing", "resume_writing"),
     )

@@ -50,6 +50,29 @@ class TestTally(TallyContract):
     """The reference."""
 
 
+class TogetherTally(Tally):
+    def exchanges_finished(self, exchanges):
+        for exchange in exchanges:
+            self.exchange_finished(exchange)
+
+
+def build_together(config, context):
+    return TogetherTally(config, context)
+
+
+class TogetherTallyContract(TallyContract):
+    plugin = ObserverRegistration(name="tally", summary="Counts answers", build=build_together)
+
+
+class TestTogetherTally(TogetherTallyContract):
+    """One that is told of a whole turn at once."""
+
+
+class TakesTheFirst(Tally):
+    def exchanges_finished(self, exchanges):
+        self.exchange_finished(next(exchanges))
+
+
 class NeedsAResponse(Tally):
     def exchange_finished(self, exchange):
         self.counts[exchange.response.status] = 1
@@ -130,6 +153,7 @@ class HidesRefusals(Tally):
 @pytest.mark.parametrize(
     ("observer", "check", "said"),
     [
+        (TakesTheFirst, "test_it_takes_note_of_everything_that_may_happen", "left some of the exchanges"),
         (NeedsAResponse, "test_it_takes_note_of_everything_that_may_happen", "for a client that left before"),
         (NeedsAnInstance, "test_it_takes_note_of_everything_that_may_happen", "for a client that left before"),
         (NeedsText, "test_it_takes_note_of_everything_that_may_happen", "for a request in any bytes"),

@@ -149,7 +149,19 @@ class ObserverContract(ComponentContract):
                 if hasattr(observer, name)
             ),
             ("exchange_finished", partial(observer.exchange_finished, exchange)),
+            *(
+                ("exchanges_finished", partial(_tell_together, tell, exchange))
+                for tell in (getattr(observer, "exchanges_finished", None),)
+                if tell is not None
+            ),
         ]
+
+
+def _tell_together(tell: Any, exchange: Exchange) -> object:  # noqa: ANN401 - exchanges_finished, which is optional
+    exchanges = iter((exchange, exchange))
+    returned: object = tell(exchanges)
+    expect(next(exchanges, None) is None, "exchanges_finished left some of the exchanges")
+    return returned
 
 
 def _exchange(number: int) -> Exchange:
