@@ -85,17 +85,27 @@ async def test_lines_are_written_in_order_when_the_writer_stops(tmp_path, contex
     lines = [f"line {number}\n" for number in range(1000)]
     writer = writing(Destination(path), context, flushBytes=100)
     for line in lines:
-        writer.write(line)
+        writer.write([line])
     await writer.stop()
     assert path.read_text() == "".join(lines)
     assert context.count("gateway_access_log_lines_total") == 1000
     assert context.count("gateway_access_log_dropped_lines_total") == 0
 
 
+async def test_many_lines_at_once_are_written_in_batches(context, caplog):
+    disk = StalledDisk()
+    writer = writing(disk, context, flushBytes=100, bufferBytes=200)
+    writer.write([f"{number:049d}\n" for number in range(10)])
+    disk.go_on.set()
+    await writer.stop()
+    assert len(disk.lines) == 4, "as many as may wait"
+    assert "lines are dropped" in caplog.text
+
+
 async def test_lines_are_written_in_time(tmp_path, context):
     path = tmp_path / "access.log"
     writer = writing(Destination(path), context, flushInterval="10ms")
-    writer.write("one\n")
+    writer.write(["one\n"])
     assert path.read_text() == ""
     task = asyncio.create_task(context.work[0]())
     async with asyncio.timeout(5):
@@ -110,7 +120,7 @@ async def test_a_disk_that_stalls_costs_lines_and_nothing_else(context, caplog):
     writer = writing(disk, context, flushBytes=100, bufferBytes=1000)
     line = "x" * 99 + "\n"
     for _ in range(50):
-        writer.write(line)
+        writer.write([line])
     assert context.count("gateway_access_log_dropped_lines_total") == 40
     assert caplog.text.count("lines are dropped") == 1
     disk.go_on.set()
@@ -125,7 +135,7 @@ async def test_a_disk_that_is_too_slow_for_long_is_told_of_once(context, caplog)
 
     def write(batches):
         for _ in range(batches):
-            writer.write("x" * 100)
+            writer.write(["x" * 100])
 
     write(20)
     for batch in range(1, 6):
@@ -143,12 +153,12 @@ async def test_after_a_stall_lines_are_written_again(context):
     disk = StalledDisk()
     writer = writing(disk, context, flushBytes=100, bufferBytes=200)
     for _ in range(5):
-        writer.write("x" * 100)
+        writer.write(["x" * 100])
     disk.go_on.set()
     async with asyncio.timeout(5):
         while len(disk.lines) < 2:  # noqa: ASYNC110 - the thread tells nobody
             await asyncio.sleep(0.005)
-    writer.write("y" * 100)
+    writer.write(["y" * 100])
     await writer.stop()
     assert disk.lines == ["x" * 100, "x" * 100, "y" * 100]
 
@@ -157,7 +167,7 @@ async def test_a_disk_that_never_comes_back_does_not_hold_up_the_end(context, ca
     monkeypatch.setattr(writer_module, "STOP_TIMEOUT_S", 0.05)
     disk = StalledDisk()
     writer = writing(disk, context)
-    writer.write("one\n")
+    writer.write(["one\n"])
     await writer.stop()
     assert "could not be written in time" in caplog.text
     disk.go_on.set()
@@ -170,7 +180,7 @@ async def test_a_disk_that_is_full_is_told_of_once(context, caplog):
     disk.go_on.set()
     writer = writing(disk, context)
     for _ in range(3):
-        writer.write("one\n")
+        writer.write(["one\n"])
         writer.flush()
     await writer.stop()
     assert caplog.text.count("No space left on device") == 1
@@ -213,6 +223,15 @@ def test_delete_is_escaped(tmp_path):
     destination.write(['"\x7f"\n'])
     destination.close()
     assert path.read_bytes() == b'"\\u007f"\n'
+
+
+def test_what_is_not_ascii_costs_no_other_line(tmp_path):
+    """The formats leave nothing but a request id as it is, which a plugin may have set."""
+    path = tmp_path / "access.log"
+    destination = Destination(path)
+    destination.write(["one\n", "\u00e9\n"])
+    destination.close()
+    assert path.read_bytes() == b"one\n\\xe9\n"
 
 
 def test_a_pipe_gets_whole_lines(tmp_path, monkeypatch):

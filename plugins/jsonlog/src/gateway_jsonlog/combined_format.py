@@ -6,9 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from gateway_jsonlog.query import redact_query
+from gateway_jsonlog.status import status_of
 from gateway_jsonlog.timestamps import CombinedTime
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from gateway import Exchange
     from gateway_jsonlog.config import AccessLogConfig
 
@@ -34,14 +37,17 @@ class CombinedFormat:
         self._hides_query = config.query == "omit"
         self._redacted = config.redact_query
 
-    def line(self, exchange: Exchange, status: int, *, is_drawn: bool) -> str:
-        """Return the line of a finished exchange.
+    def add_lines(self, lines: list[str], exchanges: Iterable[Exchange], *, is_drawn: bool = False) -> None:
+        """Append the lines of finished exchanges.
 
         Args:
-            exchange: The exchange.
-            status: What was answered.
-            is_drawn: Whether it was drawn by lot; the format has no place for it.
+            lines: Where to.
+            exchanges: The exchanges.
+            is_drawn: Whether they were drawn by lot; the format has no place for it.
         """
+        lines.extend(map(self._line, exchanges))
+
+    def _line(self, exchange: Exchange) -> str:
         request = exchange.request
         fields = dict(request.headers.pairs)
         user = exchange.principal.subject.encode("utf-8", "replace") if exchange.principal is not None else b""
@@ -51,7 +57,7 @@ class CombinedFormat:
         asked = f"{request.method} {target} HTTP/{request.origin.http_version}".encode("utf-8", "replace")
         return (
             f"{_word(request.origin.client.encode())} - {_word(user)} [{self._now()}] "
-            f'"{_quoted(asked)}" {status} {exchange.sent_bytes} '
+            f'"{_quoted(asked)}" {status_of(exchange)} {exchange.sent_bytes} '
             f'"{_quoted(fields.get(b"referer", b"-"))}" "{_quoted(fields.get(b"user-agent", b"-"))}"\n'
         )
 

@@ -53,8 +53,8 @@ class Destination:
         if not self.is_current():
             self._reopen()
         for part in _parts(lines) if self._is_pipe else ["".join(lines)]:
-            # Only ASCII but for DEL, which the formats leave: nothing may move a terminal's cursor.
-            self._append(part.encode("ascii").replace(b"\x7f", b"\\u007f"))
+            # ASCII, so that nothing moves a terminal's cursor. The formats leave DEL, and ids, which plugins may set.
+            self._append(part.encode("ascii", "backslashreplace").replace(b"\x7f", b"\\u007f"))
 
     def close(self) -> None:
         """Close the file."""

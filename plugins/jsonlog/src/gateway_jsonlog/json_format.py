@@ -1,4 +1,4 @@
-"""Lines in JSON, put together by hand: ``json.dumps`` takes twice the time that is spent on a whole line here.
+"""Lines in JSON, put together by hand: ``json.dumps`` takes several times as long.
 
 ``encode_basestring_ascii`` is what ``json`` itself writes strings with: in C, quoted, and escaped so that nothing that
 is sent can end a string or a line, nor move a terminal's cursor.
@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import re
 from json.encoder import encode_basestring_ascii as quoted
+from math import floor
 from typing import TYPE_CHECKING
 
 from gateway import GatewayError
 from gateway.interfaces import SHADOW_STATE
+from gateway_jsonlog.numbers import MICROSECONDS, MILLISECONDS, NUMBERS, seconds
 from gateway_jsonlog.query import redact_query
-from gateway_jsonlog.recurring import RecurringParts, readable
+from gateway_jsonlog.recurring import AnswerParts, ClientParts, Quoted, readable
+from gateway_jsonlog.status import CLIENT_CLOSED_REQUEST
 from gateway_jsonlog.timestamps import IsoTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from gateway import Exchange, Headers
+    from gateway import Body, Exchange, Origin, Request
     from gateway_jsonlog.config import AccessLogConfig
 
 __all__ = ["FIELD_NAMES", "JsonFormat"]
@@ -38,11 +41,14 @@ FIELD_NAMES = frozenset(
 
 MAX_DETAIL_LENGTH = 512
 
+NOBODY: tuple[Origin | None, str] = (None, "")
+NOTHING_RECEIVED = ',"bytes_in":0,"bytes_out":'
+
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
 class JsonFormat:
-    """Makes a line of JSON of an exchange.
+    """Makes lines of JSON of exchanges.
 
     Args:
         config: The block.
@@ -53,83 +59,106 @@ class JsonFormat:
         self._now = now or IsoTime()
         self._hides_query = config.query == "omit"
         self._redacted = config.redact_query
-        self._headers = [
-            LoggedHeaders("request_headers", config.request_headers, config.redact_headers),
-            LoggedHeaders("response_headers", config.response_headers, config.redact_headers),
-        ]
-        self._logs_headers = bool(config.request_headers or config.response_headers)
+        self._request_headers = LoggedHeaders("request_headers", config.request_headers, config.redact_headers)
+        self._response_headers = LoggedHeaders("response_headers", config.response_headers, config.redact_headers)
         values = "".join(f",{quoted(name)}:{json.dumps(value)}" for name, value in config.fields.items())
         self._end = f"{values}}}\n"
         self._end_if_drawn = f',"sample":{config.sample:g}{self._end}' if config.sample < 1 else self._end
-        self._recurring = RecurringParts()
-        self._known = self._recurring.known
+        self._quoted = Quoted()
+        self._answers = AnswerParts()
+        self._clients = ClientParts()
+        self._client_key = object()  # not self, which connections would keep alive
 
-    def line(self, exchange: Exchange, status: int, *, is_drawn: bool) -> str:
-        """Return the line of a finished exchange.
+    def add_lines(self, lines: list[str], exchanges: Iterable[Exchange], *, is_drawn: bool = False) -> None:
+        """Append the lines of finished exchanges.
 
         Args:
-            exchange: The exchange.
-            status: What was answered.
-            is_drawn: Whether it was drawn by lot, and stands for others.
+            lines: Where to.
+            exchanges: The exchanges; all of them just finished.
+            is_drawn: Whether they were drawn by lot, and stand for others.
         """
-        # Every step counts here: this runs for every request, and is a good part of what the log costs.
-        request, route, instance = exchange.request, exchange.route, exchange.instance
-        origin, body, duration_s = request.origin, request.body, exchange.duration_s
-        now, ended_s = self._now, exchange.started_s + duration_s
-        if ended_s >= now.stale_at_s:
-            now.renew(ended_s)
-        fields = request.headers.values()
-        agent = fields.get(b"user-agent", b"")
-        key = (origin.client, origin.host, origin.http_version, request.method, status, route.id, agent, instance)
-        known = self._known.get(key)
-        if (
-            known is None
-            or known.route is not route
-            or (instance is not None and known.endpoint is not instance.endpoint)
-        ):
-            known = self._recurring.make(key, route, instance)
-        principal = exchange.principal
-        who = "" if principal is None else f',"principal":{quoted(principal.subject)}'
-        asked = "" if instance is None else f',"attempts":{exchange.attempts},"first_byte_s":{exchange.service_s:.6f}'
-        is_ordinary = not (
-            exchange.error is not None
-            or exchange.connect_s
-            or exchange.queue_s
-            or exchange.has_state
-            or request.query
-            or b"traceparent" in fields
-            or self._logs_headers
-        )
-        return (
-            f'{{"time":"{now.text}","request_id":{quoted(request.id)}{known.text},"path":{quoted(request.path)}'
-            f',"bytes_in":{len(body) if type(body) is bytes else body.received_bytes}'  # type: ignore[union-attr]  # mypy takes subclasses of bytes into account
-            f',"bytes_out":{exchange.sent_bytes},"duration_s":{duration_s:.6f}{asked}{who}'
-            f"{'' if is_ordinary else self._more(exchange, fields)}{self._end_if_drawn if is_drawn else self._end}"
-        )
+        # This runs for every request: each read of an attribute counts, each call even more, so that it stands in one
+        # piece. What can be is remembered (recurring.py) or looked up (numbers.py).
+        quoted_text, answer_of, client_key = self._quoted.get, self._answers.get, self._client_key
+        numbers, ms, us = NUMBERS, MILLISECONDS, MICROSECONDS
+        is_plain = not self._response_headers
+        begin = f'{{"time":"{self._now()}","request_id":"'
+        end = self._end_if_drawn if is_drawn else self._end
+        for exchange in exchanges:
+            request, route, instance = exchange.request, exchange.route, exchange.instance
+            section = request.headers.section
+            origin, client = NOBODY if section is None else section.memo.get(client_key, NOBODY)
+            if origin is not request.origin:
+                client = self._client(request)
+            response = exchange.response
+            status = CLIENT_CLOSED_REQUEST if response is None else response.status
+            answer = answer_of((instance, status, request.method, route.id))
+            if (
+                answer is None
+                or answer.route is not route
+                or (instance is not None and answer.endpoint is not instance.endpoint)
+            ):
+                answer = self._answers.make(instance, status, request.method, route)
+            path, body, sent = request.path, request.body, exchange.sent_bytes
+            took_us = floor(exchange.duration_s * 1e6 + 0.5)
+            if instance is None:
+                asked = asked_ms = asked_us = ""
+            else:
+                service_us = floor(exchange.service_s * 1e6 + 0.5)
+                asked = ',"attempts":1,"first_byte_s":' if exchange.attempts == 1 else _asked(exchange.attempts)
+                asked_ms = ms[service_us // 1000] if service_us < 1_000_000 else seconds(service_us)
+                asked_us = us[service_us % 1000]
+            if is_plain and not (
+                exchange.principal is not None
+                or exchange.error is not None
+                or exchange.connect_s
+                or exchange.queue_s
+                or exchange.has_state
+                or request.query
+            ):
+                rest = end
+            else:
+                rest = f"{self._more(exchange)}{end}"
+            # The id is written as it is: it has no character that would have to be escaped (semantics.REQUEST_ID).
+            lines.append(
+                f"{begin}{request.id}{client}{answer.text}{quoted_text(path) or self._quoted[path]}"
+                f"{_received(body) if body else NOTHING_RECEIVED}{numbers[sent] if sent < 4096 else sent}"
+                f',"duration_s":{ms[took_us // 1000] if took_us < 1_000_000 else seconds(took_us)}{us[took_us % 1000]}'
+                f"{asked}{asked_ms}{asked_us}{rest}"
+            )
 
-    def _more(self, exchange: Exchange, fields: Mapping[bytes, bytes]) -> str:
+    def _client(self, request: Request) -> str:
+        """Return the part that says who asked, and keep it with the fields, which most often are those of the next."""
+        headers, origin = request.headers, request.origin
+        fields, section = headers.values(), headers.section
+        text = self._clients[origin.client, origin.host, origin.http_version, fields.get(b"user-agent", b"")]
+        parent = fields.get(b"traceparent")
+        if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
+            text += f',"trace_id":"{trace[1].decode("ascii")}"'
+        text += self._request_headers.part(headers.pairs if section is None else section.pairs)
+        if section is not None:
+            section.keep(self._client_key, (origin, text))
+        return text
+
+    def _more(self, exchange: Exchange) -> str:
         """Return the part of a line that most lines do not have."""
-        request = exchange.request
         text = ""
+        if exchange.principal is not None:
+            text += f',"principal":{self._quoted[exchange.principal.subject]}'
         if exchange.connect_s:
             text += f',"connect_s":{exchange.connect_s:.6f}'
         if exchange.queue_s:
             text += f',"queue_s":{exchange.queue_s:.6f}'
-        if request.query and not self._hides_query:
-            text += f',"query":{quoted(redact_query(request.query, self._redacted))}'
-        parent = fields.get(b"traceparent")
-        if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
-            text += f',"trace_id":"{trace[1].decode("ascii")}"'
+        query = exchange.request.query
+        if query and not self._hides_query:
+            text += f',"query":{quoted(redact_query(query, self._redacted))}'
         if exchange.error is not None:
             text += _error(exchange.error)
         if exchange.has_state and (decisions := exchange.state.get(SHADOW_STATE)):
             text += f',"shadow":[{",".join(map(quoted, decisions))}]'
-        return text + self._logged_headers(exchange) if self._logs_headers else text
-
-    def _logged_headers(self, exchange: Exchange) -> str:
-        of_request, of_response = self._headers
-        text = of_request.part(exchange.request.headers)
-        return text if exchange.response is None else text + of_response.part(exchange.response.headers)
+        if exchange.response is not None:
+            text += self._response_headers.part(exchange.response.headers.pairs)
+        return text
 
 
 class LoggedHeaders:
@@ -145,10 +174,15 @@ class LoggedHeaders:
         self._key = key
         self._names = {name.encode("latin-1", "replace"): (quoted(name), name in redacted) for name in names}
 
-    def part(self, headers: Headers) -> str:
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def part(self, pairs: Iterable[tuple[bytes, bytes]]) -> str:
         """Return their part of a line; nothing if there are none."""
+        if not self._names:
+            return ""
         found: dict[str, str] = {}
-        for name, value in headers.pairs:
+        for name, value in pairs:
             if name in self._names:
                 key, is_redacted = self._names[name]
                 text = "***" if is_redacted else readable(value)
@@ -167,3 +201,12 @@ def _error(error: BaseException) -> str:
     if error.plugin:
         text += f',"plugin":{quoted(error.plugin)}'
     return f'{text},"detail":{quoted(error.detail[:MAX_DETAIL_LENGTH])}'
+
+
+def _received(body: bytes | Body) -> str:
+    received_bytes = len(body) if isinstance(body, bytes) else body.received_bytes
+    return f',"bytes_in":{received_bytes},"bytes_out":'
+
+
+def _asked(attempts: int) -> str:
+    return f',"attempts":{attempts},"first_byte_s":'

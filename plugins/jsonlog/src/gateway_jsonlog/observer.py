@@ -10,19 +10,17 @@ from gateway import GatewayError
 from gateway_jsonlog.combined_format import CombinedFormat
 from gateway_jsonlog.destination import STREAMS, Destination
 from gateway_jsonlog.json_format import JsonFormat
+from gateway_jsonlog.status import status_of
 from gateway_jsonlog.writer import LineWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from gateway import BuildContext, Exchange
     from gateway_jsonlog.config import AccessLogConfig
 
 __all__ = ["AccessLog"]
-
-CLIENT_CLOSED_REQUEST = 499
-"""The status of a request whose client went away before there was an answer; nginx's number."""
 
 
 class AccessLog:
@@ -44,14 +42,15 @@ class AccessLog:
         self._config = config
         self._context = context
         self._draw = draw
-        self._line = (JsonFormat(config) if config.format == "json" else CombinedFormat(config)).line
+        self._add_lines = (JsonFormat(config) if config.format == "json" else CombinedFormat(config)).add_lines
+        self._chooses = config.sample < 1 or bool(config.exclude_routes)
         self._sample = config.sample
         self._excluded = config.exclude_routes
         self._keep_status = config.keep_status
         self._keep_slower_than_s = math.inf if config.keep_slower_than is None else config.keep_slower_than
         self._destination: Destination | None = None
         self._writer: LineWriter | None = None
-        self._write: Callable[[str], None] = _nowhere
+        self._write: Callable[[list[str]], None] = _nowhere
 
     async def __aenter__(self) -> Self:
         output = self._config.output
@@ -74,26 +73,39 @@ class AccessLog:
 
     def exchange_finished(self, exchange: Exchange) -> None:
         """Write its line."""
-        if self._excluded and exchange.route.id in self._excluded:
-            return
-        response = exchange.response
-        status = response.status if response is not None else CLIENT_CLOSED_REQUEST
-        is_drawn = self._sample < 1 and not self._must_stay(exchange.error, status, exchange.duration_s)
-        if is_drawn and self._draw() >= self._sample:
-            return
-        write, line = self._write, self._line  # functions that the interpreter would otherwise look for as methods
-        write(line(exchange, status, is_drawn=is_drawn))
+        self.exchanges_finished((exchange,))
 
-    def _must_stay(self, error: BaseException | None, status: int, duration_s: float) -> bool:
+    def exchanges_finished(self, exchanges: Iterable[Exchange]) -> None:
+        """Write the lines of all that finished in a turn of the event loop."""
+        lines: list[str] = []
+        try:
+            if self._chooses:
+                self._choose(lines, exchanges)
+            else:
+                self._add_lines(lines, exchanges)
+        finally:
+            self._write(lines)
+
+    def _choose(self, lines: list[str], exchanges: Iterable[Exchange]) -> None:
+        """Append the lines of those that are not left out."""
+        for exchange in exchanges:
+            if exchange.route.id in self._excluded:
+                continue
+            is_drawn = self._sample < 1 and not self._must_stay(exchange)
+            if not is_drawn or self._draw() < self._sample:
+                self._add_lines(lines, (exchange,), is_drawn=is_drawn)
+
+    def _must_stay(self, exchange: Exchange) -> bool:
         """Tell whether a line is written whatever the lot says: the request failed, or was slow."""
+        error, status = exchange.error, status_of(exchange)
         if isinstance(error, GatewayError):
             status = max(status, error.type.status)  # it may have broken off behind a good status
         elif error is not None:
             return True
-        return status >= self._keep_status or duration_s > self._keep_slower_than_s
+        return status >= self._keep_status or exchange.duration_s > self._keep_slower_than_s
 
 
-def _nowhere(line: str) -> None:
+def _nowhere(lines: list[str]) -> None:
     """Take the lines of exchanges that end when the log is closed already."""
 
 

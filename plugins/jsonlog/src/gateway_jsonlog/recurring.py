@@ -1,26 +1,60 @@
-"""The part of a line that is the same for many requests: who asked, by which route and instance, what came of it."""
+"""Parts of lines that are the same for many requests, and so are put together once and remembered."""
 
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from gateway import Endpoint, Instance, Route
 
-__all__ = ["MAX_PARTS", "MAX_PART_LENGTH", "RecurringParts", "readable"]
+__all__ = ["MAX_PARTS", "MAX_PART_LENGTH", "AnswerParts", "ClientParts", "Quoted", "readable"]
 
 MAX_PARTS = 4096
-"""Parts that are remembered; beyond that it begins anew."""
+"""Parts of a kind that are remembered; beyond that it begins anew."""
 MAX_PART_LENGTH = 1024
 """Longer ones are not remembered: they hold what strangers send."""
 
-Key = tuple[str, str, str, str, int, str, bytes, "Instance | None"]
-"""Client, host, version of HTTP, method, status, id of the route, user agent, instance."""
+Key = TypeVar("Key")
+Part = TypeVar("Part")
 
 
-class RecurringPart:
-    """A part of lines, and what it was made of, as far as the key does not say it.
+class Remembered(dict[Key, Part]):
+    """Parts by what they were made of. Where it counts, ask ``get`` first: the subscript of a subclass is slow."""
+
+    def keep(self, key: Key, part: Part, length: int) -> None:
+        """Remember a part, unless it is long."""
+        if length <= MAX_PART_LENGTH:
+            if len(self) >= MAX_PARTS:
+                self.clear()
+            self[key] = part
+
+
+class Quoted(Remembered[str, str]):
+    """Texts as they stand in JSON."""
+
+    def __missing__(self, text: str) -> str:
+        """Quote one that is not known."""
+        part = quoted(text)
+        self.keep(text, part, len(part))
+        return part
+
+
+class ClientParts(Remembered["tuple[str, str, str, bytes]", str]):
+    """Who asked: by client, host, version of HTTP and user agent. It begins with the quote that ends the request id."""
+
+    def __missing__(self, key: tuple[str, str, str, bytes]) -> str:
+        """Make a part that is not known."""
+        client, host, version, agent = key
+        part = f'","client":{quoted(client)},"host":{quoted(host)},"protocol":"HTTP/{version}"'
+        if agent:
+            part += f',"user_agent":{quoted(readable(agent))}'
+        self.keep(key, part, len(part))
+        return part
+
+
+class AnswerPart:
+    """Where a request went and what came of it, up to the path.
 
     Args:
         text: The part.
@@ -36,34 +70,22 @@ class RecurringPart:
         self.endpoint = endpoint
 
 
-class RecurringParts:
-    """Makes parts and remembers them.
+class AnswerParts(Remembered["tuple[Instance | None, int, str, str]", AnswerPart]):
+    """Parts by instance, status, method and id of the route. Such a part is right as long as both others are."""
 
-    Attributes:
-        known: Those that are remembered; to be looked into, for that is quicker than a call.
-    """
-
-    def __init__(self) -> None:
-        self.known: dict[Key, RecurringPart] = {}
-
-    def make(self, key: Key, route: Route, instance: Instance | None) -> RecurringPart:
+    def make(self, instance: Instance | None, status: int, method: str, route: Route) -> AnswerPart:
         """Return a part that is not known, or is no longer right."""
-        client, host, version, method, status, _, agent, _ = key
         text = (
-            f',"client":{quoted(client)},"host":{quoted(host)},"method":{quoted(method)},"protocol":"HTTP/{version}"'
-            f',"status":{status},"route":{quoted(route.id)},"path_template":{quoted(route.path)}'
+            f',"method":{quoted(method)},"status":{status},"route":{quoted(route.id)}'
+            f',"path_template":{quoted(route.path)}'
         )
         if route.service:
             text += f',"service":{quoted(route.service)}'
         if instance is not None:
-            text += f',"instance":{quoted(instance.endpoint.id or instance.authority)}'
-        if agent:
-            text += f',"user_agent":{quoted(readable(agent))}'
-        part = RecurringPart(text, route, None if instance is None else instance.endpoint)
-        if len(text) <= MAX_PART_LENGTH:
-            if len(self.known) >= MAX_PARTS:
-                self.known.clear()
-            self.known[key] = part
+            text += f',"instance":{quoted(instance.id)}'
+        text += ',"path":'
+        part = AnswerPart(text, route, None if instance is None else instance.endpoint)
+        self.keep((instance, status, method, route.id), part, len(text))
         return part
 
 

@@ -1,8 +1,7 @@
-"""The time of lines, as text that is made once a millisecond or second."""
+"""The time of lines, as text whose greater part is made once a second."""
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -19,36 +18,20 @@ class IsoTime:
 
     Args:
         clock: Seconds since 1970; tests pass a manual one.
-
-    Attributes:
-        text: The time when it was last renewed.
-        stale_at_s: The monotonic time from which on the text is not right any more: for whoever has that at hand, a
-            comparison takes the place of a call.
     """
 
-    __slots__ = ("_beginning", "_clock", "_second", "stale_at_s", "text")
-
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.text = ""
-        self.stale_at_s = -math.inf
         self._clock = clock
         self._second = -1
         self._beginning = ""
 
-    def renew(self, monotonic_s: float) -> None:
-        """Make the text anew.
-
-        Args:
-            monotonic_s: The time now by the monotonic clock, or a moment ago.
-        """
-        now_s = self._clock()
-        millisecond = int(now_s * 1000)
-        second, fraction = divmod(millisecond, 1000)
+    def __call__(self) -> str:
+        """Return the time now."""
+        second, millisecond = divmod(int(self._clock() * 1000), 1000)
         if second != self._second:
             self._second = second
             self._beginning = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        self.text = f"{self._beginning}.{fraction:03d}Z"
-        self.stale_at_s = monotonic_s + (millisecond + 1) / 1000 - now_s
+        return f"{self._beginning}.{millisecond:03d}Z"
 
 
 class CombinedTime:

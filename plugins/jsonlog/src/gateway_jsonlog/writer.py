@@ -55,12 +55,18 @@ class LineWriter:
         self._thread.start()
         context.background.start("write lines", self._flush_in_time)
 
-    def write(self, line: str) -> None:
-        """Take a line, with its end, in ASCII."""
-        self._lines.append(line)
-        self._bytes += len(line)
-        if self._bytes >= self._flush_bytes:
-            self.flush()
+    def write(self, lines: list[str]) -> None:
+        """Take lines, with their ends, in ASCII."""
+        size = sum(map(len, lines))
+        if self._bytes + size < self._flush_bytes:
+            self._lines += lines
+            self._bytes += size
+            return
+        for line in lines:
+            self._lines.append(line)
+            self._bytes += len(line)
+            if self._bytes >= self._flush_bytes:
+                self.flush()
 
     def flush(self) -> None:
         """Have the thread write what was collected, unless too much waits for it already."""
