@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway import GatewayError
 from gateway.interfaces import SHADOW_STATE
-from gateway_jsonlog.numbers import MICROSECONDS, MILLISECONDS, NUMBERS, seconds
+from gateway_jsonlog.numbers import MICROSECONDS, NUMBERS, less_than_a_second, milliseconds
 from gateway_jsonlog.query import redact_query
 from gateway_jsonlog.recurring import AnswerParts, ClientParts, Quoted, readable
 from gateway_jsonlog.status import CLIENT_CLOSED_REQUEST
@@ -43,6 +43,9 @@ MAX_DETAIL_LENGTH = 512
 
 NOBODY: tuple[Origin | None, str] = (None, "")
 NOTHING_RECEIVED = ',"bytes_in":0,"bytes_out":'
+DURATION = ',"duration_s":'
+DURATIONS = less_than_a_second(DURATION)
+FIRST_BYTES_OF_ONE_ATTEMPT = less_than_a_second(',"attempts":1,"first_byte_s":')
 
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
@@ -80,7 +83,8 @@ class JsonFormat:
         # This runs for every request: each read of an attribute counts, each call even more, so that it stands in one
         # piece. What can be is remembered (recurring.py) or looked up (numbers.py).
         quoted_text, answer_of, client_key = self._quoted.get, self._answers.get, self._client_key
-        numbers, ms, us = NUMBERS, MILLISECONDS, MICROSECONDS
+        numbers, durations, us = NUMBERS, DURATIONS, MICROSECONDS
+        first_bytes = FIRST_BYTES_OF_ONE_ATTEMPT
         is_plain = not self._response_headers
         begin = f'{{"time":"{self._now()}","request_id":"'
         end = self._end_if_drawn if is_drawn else self._end
@@ -101,12 +105,15 @@ class JsonFormat:
                 answer = self._answers.make(instance, status, request.method, route)
             path, body, sent = request.path, request.body, exchange.sent_bytes
             took_us = floor(exchange.duration_s * 1e6 + 0.5)
+            took = durations[took_us // 1000] if took_us < 1_000_000 else milliseconds(DURATION, took_us // 1000)
             if instance is None:
-                asked = asked_ms = asked_us = ""
+                asked = asked_us = ""
             else:
                 service_us = floor(exchange.service_s * 1e6 + 0.5)
-                asked = ',"attempts":1,"first_byte_s":' if exchange.attempts == 1 else _asked(exchange.attempts)
-                asked_ms = ms[service_us // 1000] if service_us < 1_000_000 else seconds(service_us)
+                if service_us < 1_000_000 and exchange.attempts == 1:
+                    asked = first_bytes[service_us // 1000]
+                else:
+                    asked = milliseconds(f',"attempts":{exchange.attempts},"first_byte_s":', service_us // 1000)
                 asked_us = us[service_us % 1000]
             if is_plain and not (
                 exchange.principal is not None
@@ -123,8 +130,7 @@ class JsonFormat:
             lines.append(
                 f"{begin}{request.id}{client}{answer.text}{quoted_text(path) or self._quoted[path]}"
                 f"{_received(body) if body else NOTHING_RECEIVED}{numbers[sent] if sent < 4096 else sent}"
-                f',"duration_s":{ms[took_us // 1000] if took_us < 1_000_000 else seconds(took_us)}{us[took_us % 1000]}'
-                f"{asked}{asked_ms}{asked_us}{rest}"
+                f"{took}{us[took_us % 1000]}{asked}{asked_us}{rest}"
             )
 
     def _client(self, request: Request) -> str:
@@ -206,7 +212,3 @@ def _error(error: BaseException) -> str:
 def _received(body: bytes | Body) -> str:
     received_bytes = len(body) if isinstance(body, bytes) else body.received_bytes
     return f',"bytes_in":{received_bytes},"bytes_out":'
-
-
-def _asked(attempts: int) -> str:
-    return f',"attempts":{attempts},"first_byte_s":'
