@@ -196,6 +196,18 @@ async def test_no_more_than_some_exchanges_wait_to_be_told():
     assert len(counting.finished) == MAX_UNTOLD + 1
 
 
+async def test_routes_have_as_many_wait_and_no_more(gateway):
+    counting = Counting()
+    compiled = gateway.compile(observers=[counting])
+    exchanges = [an_exchange() for _ in range(2 * MAX_UNTOLD + 1)]
+    for number, exchange in enumerate(exchanges):
+        compiled.finished(exchange)
+        assert number - len(counting.finished) < MAX_UNTOLD
+    assert len(counting.finished) == 2 * MAX_UNTOLD
+    await asyncio.sleep(0)
+    assert counting.finished == exchanges
+
+
 async def test_who_gives_the_observers_up_when_all_is_finished_comes_too_late_for_none(gateway):
     order: list[str] = []
 

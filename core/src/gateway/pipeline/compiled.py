@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.errors import ErrorType, GatewayError, problem_body
 from gateway.headers import Headers
 from gateway.messages import Response
+from gateway.pipeline.observing import MAX_UNTOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ class CompiledRoute:
         on_finish: Called after every exchange.
     """
 
-    __slots__ = ("_containment", "_on_finish", "_tell", "handler", "needs_task", "route")
+    __slots__ = ("_containment", "_on_finish", "_tell", "_untold", "handler", "needs_task", "route")
 
     def __init__(
         self,
@@ -124,7 +125,8 @@ class CompiledRoute:
         self.route = route
         self.handler = handler
         self.needs_task = needs_task
-        self._tell = observers.exchange_finished if observers else None
+        self._tell = observers.exchange_finished
+        self._untold = observers.untold if observers else None
         self._containment = containment
         self._on_finish = on_finish
 
@@ -135,9 +137,13 @@ class CompiledRoute:
     def finished(self, exchange: Exchange) -> None:
         """Count the exchange as finished, and have the observers told."""
         # First: when the last exchange is finished, a retired generation may give its observers up.
-        tell, on_finish = self._tell, self._on_finish
-        if tell is not None and not exchange.is_unobserved:
-            tell(exchange)
+        untold, on_finish = self._untold, self._on_finish
+        if untold is not None and not exchange.is_unobserved:
+            # That spares all but the first of a turn a call.
+            if 0 < len(untold) < MAX_UNTOLD:
+                untold.append(exchange)
+            else:
+                self._tell(exchange)
         on_finish()
 
     def __repr__(self) -> str:

@@ -38,6 +38,10 @@ class Observers:
         observers: The observers.
         blame: Names the plugin whose code a traceback ends in; ``None`` if it is nobody's.
         clock: Monotonic seconds; tests pass a manual one.
+
+    Attributes:
+        untold: The exchanges that finished in this turn, always the same list. Whoever finds some in it, and fewer than
+            ``MAX_UNTOLD``, may append the next in place of a call of ``exchange_finished``.
     """
 
     def __init__(
@@ -49,7 +53,7 @@ class Observers:
         self._observers = tuple(observers)
         self._of_attempts = tuple(each for each in self._observers if hasattr(each, "attempt_finished"))
         self._of_finished = tuple((each, _teller(each)) for each in self._observers)
-        self._untold: list[Exchange] = []
+        self.untold: list[Exchange] = []
         self._blame = blame
         self._clock = clock
         self._quiet_until_s: dict[int, float] = {}
@@ -104,15 +108,16 @@ class Observers:
 
     def exchange_finished(self, exchange: Exchange) -> None:
         """Tell that an exchange is finished, at the end of this turn of the event loop."""
-        untold = self._untold
+        untold = self.untold
         if not untold:
             asyncio.get_running_loop().call_soon(self._tell)
-        untold.append(exchange)
-        if len(untold) >= MAX_UNTOLD:
+        elif len(untold) >= MAX_UNTOLD:
             self._tell()
+        untold.append(exchange)
 
     def _tell(self) -> None:
-        finished, self._untold = self._untold, []
+        finished = self.untold.copy()
+        self.untold.clear()
         for observer, tell in self._of_finished:
             self._tell_all(observer, tell, finished)
 
