@@ -116,8 +116,7 @@ class JsonFormat:
                     asked = milliseconds(f',"attempts":{exchange.attempts},"first_byte_s":', service_us // 1000)
                 asked_us = us[service_us % 1000]
             if is_plain and not (
-                exchange.principal is not None
-                or exchange.error is not None
+                exchange.error is not None
                 or exchange.connect_s
                 or exchange.queue_s
                 or exchange.has_state
@@ -126,11 +125,16 @@ class JsonFormat:
                 rest = end
             else:
                 rest = f"{self._more(exchange)}{end}"
+            principal = exchange.principal
+            if principal is None:
+                who = ""
+            else:
+                who = f',"principal":{quoted_text(principal.subject) or self._quoted[principal.subject]}'
             # The id is written as it is: it has no character that would have to be escaped (semantics.REQUEST_ID).
             lines.append(
                 f"{begin}{request.id}{client}{answer.text}{quoted_text(path) or self._quoted[path]}"
                 f"{_received(body) if body else NOTHING_RECEIVED}{numbers[sent] if sent < 4096 else sent}"
-                f"{took}{us[took_us % 1000]}{asked}{asked_us}{rest}"
+                f"{took}{us[took_us % 1000]}{asked}{asked_us}{who}{rest}"
             )
 
     def _client(self, request: Request) -> str:
@@ -149,8 +153,6 @@ class JsonFormat:
     def _more(self, exchange: Exchange) -> str:
         """Return the part of a line that most lines do not have."""
         text = ""
-        if exchange.principal is not None:
-            text += f',"principal":{self._quoted[exchange.principal.subject]}'
         if exchange.connect_s:
             text += f',"connect_s":{exchange.connect_s:.6f}'
         if exchange.queue_s:
