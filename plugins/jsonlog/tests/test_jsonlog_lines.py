@@ -141,6 +141,22 @@ def test_the_trace_is_that_of_traceparent(traceparent, trace_id):
     assert json_line(exchange_of(headers=[(b"traceparent", traceparent)])).get("trace_id") == trace_id
 
 
+def test_a_trace_that_the_gateway_began_is_that_of_its_request_alone():
+    """Its context stands behind the fields that requests of a connection share."""
+    section = Section([(b"user-agent", b"curl")])
+    lines_format = JsonFormat(AccessLogConfig.model_validate({}))
+    trace_ids = []
+    origin = exchange_of().request.origin
+    for number in (b"a", b"b"):
+        exchange = exchange_of()
+        exchange.request.origin = origin
+        exchange.request.headers = Headers.shared(section)
+        line = b"traceparent: 00-%b-%b-00\r\n" % (number * 32, number * 16)
+        exchange.request.headers.extend_lines(frozenset({b"traceparent"}), line)
+        trace_ids.append(json.loads(line_of(lines_format, exchange))["trace_id"])
+    assert trace_ids == ["a" * 32, "b" * 32]
+
+
 def test_refusals_name_the_plugin():
     error = GatewayError(ErrorType.FORBIDDEN, "no", detail='the "key" is\nold' + "x" * 1000, plugin="apikey")
     line = json_line(exchange_of(error=error, status=403))

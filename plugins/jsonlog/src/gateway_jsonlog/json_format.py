@@ -41,12 +41,15 @@ FIELD_NAMES = frozenset(
 
 MAX_DETAIL_LENGTH = 512
 
+TRACEPARENT = b"traceparent"
 NOBODY: tuple[Origin | None, str] = (None, "")
 NOTHING_RECEIVED = ',"bytes_in":0,"bytes_out":'
 DURATION = ',"duration_s":'
 DURATIONS = less_than_a_second(DURATION)
 FIRST_BYTES_OF_ONE_ATTEMPT = less_than_a_second(',"attempts":1,"first_byte_s":')
 
+_NEW_TRACE = TRACEPARENT + b": 00-"
+_TRACE_ID_LENGTH = 32
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
 
@@ -90,10 +93,13 @@ class JsonFormat:
         end = self._end_if_drawn if is_drawn else self._end
         for exchange in exchanges:
             request, route, instance = exchange.request, exchange.route, exchange.instance
-            section = request.headers.section
+            headers = request.headers
+            section = headers.section
             origin, client = NOBODY if section is None else section.memo.get(client_key, NOBODY)
             if origin is not request.origin:
                 client = self._client(request)
+            if section is not None and headers.lines and TRACEPARENT in headers.line_names:
+                client += _trace_begun(headers.lines)
             response = exchange.response
             status = CLIENT_CLOSED_REQUEST if response is None else response.status
             answer = answer_of((instance, status, request.method, route.id))
@@ -140,9 +146,10 @@ class JsonFormat:
     def _client(self, request: Request) -> str:
         """Return the part that says who asked, and keep it with the fields, which most often are those of the next."""
         headers, origin = request.headers, request.origin
-        fields, section = headers.values(), headers.section
+        section = headers.section
+        fields = headers.values() if section is None else section.values
         text = self._clients[origin.client, origin.host, origin.http_version, fields.get(b"user-agent", b"")]
-        parent = fields.get(b"traceparent")
+        parent = fields.get(TRACEPARENT)
         if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
             text += f',"trace_id":"{trace[1].decode("ascii")}"'
         text += self._request_headers.part(headers.pairs if section is None else section.pairs)
@@ -209,6 +216,12 @@ def _error(error: BaseException) -> str:
     if error.plugin:
         text += f',"plugin":{quoted(error.plugin)}'
     return f'{text},"detail":{quoted(error.detail[:MAX_DETAIL_LENGTH])}'
+
+
+def _trace_begun(lines: bytes) -> str:
+    """Return the part for a trace that the gateway began, whose context stands in lines behind the fields."""
+    trace_id = lines.partition(_NEW_TRACE)[2][:_TRACE_ID_LENGTH]
+    return f',"trace_id":"{trace_id.decode("ascii")}"' if trace_id.isalnum() else ""
 
 
 def _received(body: bytes | Body) -> str:
