@@ -224,7 +224,7 @@ def test_lines_stand_behind_a_section_which_stays_as_it_is():
     assert (first.lines, second.lines) == (LINES, b"")
     assert (first.view(), second.view()) == ((*PAIRS, *ADDED), PAIRS)
     assert first.pairs == [*PAIRS, *ADDED]
-    assert (first.section, first.lines) == (None, b"")
+    assert first.lines == b""
 
 
 def test_a_copy_has_the_same_fields_and_changes_alone(arrived):
