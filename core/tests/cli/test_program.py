@@ -138,7 +138,9 @@ def test_a_reader_that_goes_away_is_no_error(folder):
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(folder, write):
-    plugin = write("import time\n\nprint('importing', flush=True)\ntime.sleep(60)\n", "slow.py")
+    # Not one long sleep: a signal that comes just before it would not wake it.
+    sleeps = "for _ in range(600):\n    time.sleep(0.05)\n"
+    plugin = write(f"import time\n\nprint('importing', flush=True)\n{sleeps}", "slow.py")
     words = [sys.executable, "-m", "gateway.cli", "check", "--plugin", str(plugin)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
