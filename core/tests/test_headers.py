@@ -227,6 +227,16 @@ def test_lines_stand_behind_a_section_which_stays_as_it_is():
     assert first.lines == b""
 
 
+def test_a_section_says_all_of_names_that_no_line_has():
+    """Else what follows from a line of one message would be kept for others."""
+    headers = Headers.shared(Section(PAIRS))
+    assert headers.section_of(frozenset({b"x"})) is headers.section
+    headers.extend_lines(NAMES, LINES)
+    assert headers.section_of(frozenset({b"x", b"host"})) is None
+    assert headers.section_of(frozenset({b"host"})) is headers.section
+    assert Headers([*PAIRS]).section_of(frozenset({b"host"})) is None
+
+
 def test_a_copy_has_the_same_fields_and_changes_alone(arrived):
     arrived.extend_lines(NAMES, LINES)
     copied = arrived.copy()

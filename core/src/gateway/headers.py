@@ -175,6 +175,11 @@ class Headers:
             return not names.isdisjoint(map(_name, self._pairs))
         return bool(section.among(names)) or bool(self.lines and names & self.line_names)
 
+    def section_of(self, names: frozenset[bytes]) -> Section | None:
+        """Return the section if it alone says what the fields with ``names`` are: what follows may be kept with it."""
+        section = self.section
+        return None if section is not None and self.lines and names & self.line_names else section
+
     def extend(self, pairs: Iterable[Pair]) -> None:
         """Append fields that are known to be in order."""
         if self.section is None:

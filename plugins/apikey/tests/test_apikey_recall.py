@@ -164,3 +164,13 @@ async def test_two_authenticators_recall_their_own(make):
     assert blue.recall(request(fields)) is None
     assert (await blue.authenticate(request(fields))).subject == "blue"
     assert (red.recall(request(fields)).subject, blue.recall(request(fields)).subject) == ("red", "blue")
+
+
+async def test_a_key_that_a_plugin_added_to_one_request_is_not_known_of_the_next(make):
+    authenticator = make(keys=[{"key": KEY, "id": "red"}])
+    section = Section([(b"accept", b"*/*")])
+    first, second = (Request("GET", "/", headers=Headers.shared(section)) for _ in range(2))
+    first.headers.extend_lines(frozenset({b"x-api-key"}), b"x-api-key: %b\r\n" % KEY.encode())
+    assert await authenticator.authenticate(first) is not None
+    assert authenticator.recall(second) is None
+    assert await authenticator.authenticate(second) is None

@@ -141,6 +141,20 @@ def test_the_trace_is_that_of_traceparent(traceparent, trace_id):
     assert json_line(exchange_of(headers=[(b"traceparent", traceparent)])).get("trace_id") == trace_id
 
 
+def test_fields_that_the_gateway_adds_are_logged_as_those_of_the_client_are():
+    section = Section([(b"x-team", b"a")])
+    lines_format = JsonFormat(AccessLogConfig(request_headers=("x-team", "x-plan")))
+    origin = exchange_of().request.origin
+    logged = []
+    for plan in (b"free", b"gold"):
+        exchange = exchange_of()
+        exchange.request.origin = origin
+        exchange.request.headers = Headers.shared(section)
+        exchange.request.headers.extend_lines(frozenset({b"x-plan"}), b"x-plan: %b\r\n" % plan)
+        logged.append(json.loads(line_of(lines_format, exchange))["request_headers"])
+    assert logged == [{"x-team": "a", "x-plan": "free"}, {"x-team": "a", "x-plan": "gold"}]
+
+
 def test_a_trace_that_the_gateway_began_is_that_of_its_request_alone():
     """Its context stands behind the fields that requests of a connection share."""
     section = Section([(b"user-agent", b"curl")])

@@ -64,7 +64,7 @@ class IdentityPolicy:
         # No coroutine: all of it comes before the rest.
         def tell(exchange: Exchange) -> Coroutine[Any, Any, Response]:
             headers, principal = exchange.request.headers, exchange.principal
-            section = headers.section
+            section = headers.section_of(own)
             if section is not None:
                 # Who sends the same fields again is most often the same caller.
                 known = section.memo.get(self)

@@ -60,6 +60,7 @@ class ApiKeyAuthenticator:
         self._sources = sources_of(config)
         # Those that fields alone decide, whatever else a request carries.
         self._fields = tuple(takewhile(lambda source: source.is_field, self._sources))
+        self._names = frozenset({(config.header_name or "").lower().encode("ascii"), b"authorization"})
         self._challenge = config.scheme or "ApiKey"
         self._index = KeyIndex(config, {})
         self._file: Path | None = context.resolve(config.keys_file) if config.keys_file is not None else None
@@ -101,7 +102,7 @@ class ApiKeyAuthenticator:
 
     def recall(self, request: Request) -> Principal | None:
         """Return whose key came with the same fields before, if it is one that never ends."""
-        section = request.headers.section
+        section = request.headers.section_of(self._names)
         memo = section.memo.get(self) if section is not None else None
         return memo[2] if memo is not None and memo[0] is self._index else None
 
@@ -111,7 +112,7 @@ class ApiKeyAuthenticator:
         Raises:
             Unauthorized: If the key is unknown, disabled or expired, or is there twice.
         """
-        section = request.headers.section
+        section = request.headers.section_of(self._names)
         # Whoever sends the same fields again has the same key.
         memo = section.memo.get(self) if section is not None else None
         known = memo[1] if memo is not None and memo[0] is self._index else self._look(request)
@@ -124,7 +125,7 @@ class ApiKeyAuthenticator:
 
     def _look(self, request: Request) -> KnownKey | None:
         """Return the key that the request carries; ``None`` if it carries none."""
-        section = request.headers.section
+        section = request.headers.section_of(self._names)
         try:
             for source in self._sources:
                 key = source.find(request)

@@ -98,8 +98,8 @@ class JsonFormat:
             origin, client = NOBODY if section is None else section.memo.get(client_key, NOBODY)
             if origin is not request.origin:
                 client = self._client(request)
-            if section is not None and headers.lines and TRACEPARENT in headers.line_names:
-                client += _trace_begun(headers.lines)
+            if section is not None and headers.lines:
+                client = self._with_lines(request, client)
             response = exchange.response
             status = CLIENT_CLOSED_REQUEST if response is None else response.status
             answer = answer_of((instance, status, request.method, route.id))
@@ -143,16 +143,23 @@ class JsonFormat:
                 f"{took}{us[took_us % 1000]}{asked}{asked_us}{who}{rest}"
             )
 
-    def _client(self, request: Request) -> str:
+    def _with_lines(self, request: Request, client: str) -> str:
+        """Return the part that says who asked, where the gateway has put lines behind the fields of this request."""
+        headers = request.headers
+        if headers.section_of(self._request_headers.names) is None:
+            return self._client(request, is_shared=False)
+        return client + _trace_begun(headers.lines) if TRACEPARENT in headers.line_names else client
+
+    def _client(self, request: Request, *, is_shared: bool = True) -> str:
         """Return the part that says who asked, and keep it with the fields, which most often are those of the next."""
         headers, origin = request.headers, request.origin
-        section = headers.section
+        section = headers.section if is_shared else None
         fields = headers.values() if section is None else section.values
         text = self._clients[origin.client, origin.host, origin.http_version, fields.get(b"user-agent", b"")]
         parent = fields.get(TRACEPARENT)
         if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
             text += f',"trace_id":"{trace[1].decode("ascii")}"'
-        text += self._request_headers.part(headers.pairs if section is None else section.pairs)
+        text += self._request_headers.part(headers.view() if section is None else section.pairs)
         if section is not None:
             section.keep(self._client_key, (origin, text))
         return text
@@ -183,11 +190,15 @@ class LoggedHeaders:
         key: The key of their object.
         names: The fields, in lower case.
         redacted: Those whose values are left out.
+
+    Attributes:
+        names: The fields, as they stand in messages.
     """
 
     def __init__(self, key: str, names: Sequence[str], redacted: AbstractSet[str]) -> None:
         self._key = key
         self._names = {name.encode("latin-1", "replace"): (quoted(name), name in redacted) for name in names}
+        self.names = frozenset(self._names)
 
     def __bool__(self) -> bool:
         return bool(self._names)

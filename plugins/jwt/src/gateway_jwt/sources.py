@@ -62,6 +62,7 @@ def _field(name: str, scheme: str | None) -> Source:
     schemes are for others. In another field it may be missing.
     """
     wanted = name.lower().encode("ascii")
+    names = frozenset({wanted})
     prefix = (scheme or "").lower().encode("ascii")
     must_have = bool(prefix) and wanted == b"authorization"
 
@@ -72,7 +73,7 @@ def _field(name: str, scheme: str | None) -> Source:
         return None if must_have else value
 
     def find(request: Request) -> bytes | None:
-        section = request.headers.section
+        section = request.headers.section_of(names)
         if section is not None and len(section.values) == len(section.pairs):
             # No field is there twice; and what the requests of a connection share is not copied to be read.
             sent = section.values.get(wanted)
