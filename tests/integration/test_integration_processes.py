@@ -144,7 +144,7 @@ class Slow:
     def __init__(self, config, context):
         pass
     async def __aenter__(self):
-        print("entering", flush=True)
+        print("entering\\n", end="", flush=True)  # in one write: two workers write at once
         await asyncio.sleep(8)
     async def __aexit__(self, *error):
         pass
