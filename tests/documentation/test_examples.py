@@ -121,6 +121,13 @@ def test_observer_is_told_what_took_long(start_gateway):
     assert "slow: GET /delay/0.1" in gateway.wait_for_line("slow: ")
 
 
+def replace(file, text):
+    """Put a text in the place of a file's at once: who reads it meanwhile must not find it empty."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.rename(file)
+
+
 def test_discovery_provider_follows_its_file(start_gateway, start_service, tmp_path):
     one, two = start_service(answering(b"one")), start_service(answering(b"two"))
     file = tmp_path / "instances.txt"
@@ -132,9 +139,9 @@ gateway:
 """
     gateway = start_gateway(configuration, plugins=[EXAMPLES / "instances_file.py"])
     assert gateway.ask().text == "one"
-    file.write_text(f"orders 127.0.0.1:{two.port}\n")
+    replace(file, f"orders 127.0.0.1:{two.port}\n")
     wait_until(lambda: gateway.ask().text == "two")
-    file.write_text("nonsense\n")
+    replace(file, "nonsense\n")
     gateway.wait_for_line("crashed and is restarted")
     assert gateway.ask().text == "two"
 
@@ -149,11 +156,11 @@ def test_route_source_brings_routes_to_every_worker(start_gateway, start_service
     configuration["gateway"]["workers"] = int(workers)
     gateway = start_gateway(json.dumps(configuration), plugins=[EXAMPLES / "routes_file.py"])
     assert (gateway.ask("/shop").status, gateway.ask("/orders/").status) == (404, 200)
-    file.write_text(json.dumps([{"path": "/shop", "serviceName": "orders"}, {"path": "/orders/*"}]))
+    replace(file, json.dumps([{"path": "/shop", "serviceName": "orders"}, {"path": "/orders/*"}]))
     # A dozen connections of their own reach both workers.
     wait_until(lambda: {gateway.ask("/shop").text for _ in range(12)} == {"shop"})
     assert "routes.json 2: serviceName: the key is missing" in gateway.wait_for_line("route source routes_file")
-    file.write_text("nonsense")
+    replace(file, "nonsense")
     gateway.wait_for_line("crashed and is restarted")
     assert gateway.ask("/shop").text == "shop"
 
