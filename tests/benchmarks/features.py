@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import dataclasses
 import json
@@ -266,3 +267,17 @@ def _encoded(data: bytes) -> str:
 
 def _encoded_number(number: int) -> str:
     return _encoded(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
+def sets(text: str, known: Collection[str]) -> list[str]:
+    """Reads sets of features from a command line: `a,b+c` are two.
+
+    Raises:
+        ArgumentTypeError: If one of them is not among the known.
+    """
+    named = text.split(",")
+    for name in (name for names in named for name in names.split("+")):
+        if name not in known:
+            message = f"{name!r} is unknown; there are {', '.join(known)}"
+            raise argparse.ArgumentTypeError(message)
+    return named

@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    programs = [_found(program) for program in options.gateway or [None]]
+    programs = [peers.the_gateway(program) for program in options.gateway or [None]]
     with tempfile.TemporaryDirectory(prefix="gateway-count-") as name:
         bench = _bench(options, Path(name))
         counted = "events" if options.events else "requests"
@@ -189,15 +189,6 @@ def _run(options: argparse.Namespace) -> None:
     if options.json:
         document = {"unit": unit, "gateways": list(map(str, programs)), "rows": [_as_json(row) for row in rows]}
         options.json.write_text(json.dumps(document, indent=2) + "\n")
-
-
-def _found(override: Path | None) -> Path:
-    gateway = peers.PEERS["gateway"]
-    program = peers.find(gateway, override)
-    if program is None:
-        message = f"{override or '.venv/bin/gateway'} is no program; try: {gateway.remedy}"
-        raise process.StartError(message)
-    return program
 
 
 def _bench(options: argparse.Namespace, directory: Path) -> Bench:
@@ -263,7 +254,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--features",
-        type=_feature_sets,
+        type=lambda text: features.sets(text, KNOWN),
         default=DEFAULT,
         metavar="A,B+C",
         help=f"sets to compare with none, of: {', '.join(KNOWN)}",
@@ -282,15 +273,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what every function did there")
     parser.add_argument("--limit", type=_positive, metavar="SECONDS", default=_LIMIT_S, help="stop after this time")
     return parser.parse_args(arguments)
-
-
-def _feature_sets(text: str) -> list[str]:
-    sets = text.split(",")
-    for name in (name for names in sets for name in names.split("+")):
-        if name not in KNOWN:
-            message = f"{name!r} is unknown; there are {', '.join(KNOWN)}"
-            raise argparse.ArgumentTypeError(message)
-    return sets
 
 
 def _positive(text: str) -> int:

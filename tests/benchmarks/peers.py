@@ -279,3 +279,17 @@ PEERS = {
         ),
     )
 }
+
+
+def the_gateway(override: Path | None) -> Path:
+    """Returns the gateway's program, or the one that is asked for instead.
+
+    Raises:
+        StartError: If there is none.
+    """
+    gateway = PEERS["gateway"]
+    program = find(gateway, override)
+    if program is None:
+        message = f"{override or '.venv/bin/gateway'} is no program; try: {gateway.remedy}"
+        raise process.StartError(message)
+    return program
