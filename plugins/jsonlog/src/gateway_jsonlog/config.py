@@ -63,7 +63,7 @@ class AccessLogConfig(Config):
         default_factory=dict, description="Values to put on every line, such as `environment: production`; for `json`."
     )
     flush_interval: Duration = Field(default=0.5, description="Seconds after which lines are written.", gt=0, le=60)
-    flush_bytes: Size = Field(default=65536, description="Bytes of lines that are written at once.", gt=0)
+    flush_bytes: Size = Field(default=262144, description="Bytes of lines that are written at once.", gt=0)
     buffer_bytes: Size = Field(
         default=8 * 1024 * 1024,
         description="Bytes of lines that may wait for the disk; what comes beyond is dropped and counted.",

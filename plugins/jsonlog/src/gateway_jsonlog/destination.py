@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Destination"]
+__all__ = ["PIPE_BUF", "STREAMS", "Destination", "encoded"]
 
 STREAMS = {"stdout": 1, "stderr": 2}
 PIPE_BUF = getattr(select, "PIPE_BUF", 512)
 """What a pipe takes as a whole (POSIX, write(2)): so lines of several workers are never mixed."""
+
+
+def encoded(text: str) -> bytes:
+    """Return lines as they are written: in ASCII, so that nothing moves a terminal's cursor.
+
+    The formats see to that, but for DEL, and for ids, which plugins may set.
+    """
+    return text.encode("ascii", "backslashreplace").replace(b"\x7f", b"\\u007f")
 
 
 class Destination:
@@ -44,7 +52,7 @@ class Destination:
             return False
         return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
 
-    def write(self, lines: list[str]) -> None:
+    def write(self, lines: bytes) -> None:
         """Append lines, to a new file if the old one was moved away.
 
         Raises:
@@ -52,9 +60,8 @@ class Destination:
         """
         if not self.is_current():
             self._reopen()
-        for part in _parts(lines) if self._is_pipe else ["".join(lines)]:
-            # ASCII, so that nothing moves a terminal's cursor. The formats leave DEL, and ids, which plugins may set.
-            self._append(part.encode("ascii", "backslashreplace").replace(b"\x7f", b"\\u007f"))
+        for part in _parts(lines) if self._is_pipe else [lines]:
+            self._append(part)
 
     def close(self) -> None:
         """Close the file."""
@@ -85,16 +92,13 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 
-def _parts(lines: list[str]) -> list[str]:
+def _parts(lines: bytes) -> list[bytes]:
     """Return the lines in parts that a pipe takes as a whole, as far as lines are short enough."""
-    parts: list[str] = []
-    part: list[str] = []
-    size = 0
-    for line in lines:
-        if part and size + len(line) > PIPE_BUF:
-            parts.append("".join(part))
-            part, size = [], 0
-        part.append(line)
-        size += len(line)
-    parts.append("".join(part))
+    parts: list[bytes] = []
+    begin = 0
+    while len(lines) - begin > PIPE_BUF:
+        end = lines.rfind(b"\n", begin, begin + PIPE_BUF) + 1 or lines.find(b"\n", begin) + 1 or len(lines)
+        parts.append(lines[begin:end])
+        begin = end
+    parts.append(lines[begin:])
     return parts

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway import GatewayError
 from gateway.interfaces import SHADOW_STATE
-from gateway_jsonlog.numbers import MICROSECONDS, NUMBERS, less_than_a_second, milliseconds
+from gateway_jsonlog.numbers import TABLE_LENGTH, durations, seconds, whole
 from gateway_jsonlog.query import redact_query
 from gateway_jsonlog.recurring import AnswerParts, ClientParts, Quoted, readable
 from gateway_jsonlog.status import CLIENT_CLOSED_REQUEST
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from gateway import Body, Exchange, Origin, Request
+    from gateway import Body, Exchange, Request
     from gateway_jsonlog.config import AccessLogConfig
 
 __all__ = ["FIELD_NAMES", "JsonFormat"]
@@ -42,11 +42,10 @@ FIELD_NAMES = frozenset(
 MAX_DETAIL_LENGTH = 512
 
 TRACEPARENT = b"traceparent"
-NOBODY: tuple[Origin | None, str] = (None, "")
-NOTHING_RECEIVED = ',"bytes_in":0,"bytes_out":'
-DURATION = ',"duration_s":'
-DURATIONS = less_than_a_second(DURATION)
-FIRST_BYTES_OF_ONE_ATTEMPT = less_than_a_second(',"attempts":1,"first_byte_s":')
+TOOK = ',"duration_s":'
+SENT_ONLY = whole(',"bytes_in":0,"bytes_out":')
+DURATIONS = durations(TOOK)
+FIRST_BYTES_OF_ONE_ATTEMPT = durations(',"attempts":1,"first_byte_s":')
 
 _NEW_TRACE = TRACEPARENT + b": 00-"
 _TRACE_ID_LENGTH = 32
@@ -75,7 +74,9 @@ class JsonFormat:
         self._clients = ClientParts()
         self._client_key = object()  # not self, which connections would keep alive
 
-    def add_lines(self, lines: list[str], exchanges: Iterable[Exchange], *, is_drawn: bool = False) -> None:
+    def add_lines(  # noqa: C901 - one loop, because every request goes through and calls cost
+        self, lines: list[str], exchanges: Iterable[Exchange], *, is_drawn: bool = False
+    ) -> None:
         """Append the lines of finished exchanges.
 
         Args:
@@ -83,44 +84,52 @@ class JsonFormat:
             exchanges: The exchanges; all of them just finished.
             is_drawn: Whether they were drawn by lot, and stand for others.
         """
-        # This runs for every request: each read of an attribute counts, each call even more, so that it stands in one
-        # piece. What can be is remembered (recurring.py) or looked up (numbers.py).
-        quoted_text, answer_of, client_key = self._quoted.get, self._answers.get, self._client_key
-        numbers, durations, us = NUMBERS, DURATIONS, MICROSECONDS
-        first_bytes = FIRST_BYTES_OF_ONE_ATTEMPT
+        # This runs for every request: each read of an attribute counts, each call even more. What can be is remembered
+        # (recurring.py) or looked up (numbers.py).
+        quoted_text, answers, client_key = self._quoted.parts.get, self._answers.parts, self._client_key
+        sent_only, times, first_bytes = SENT_ONLY, DURATIONS, FIRST_BYTES_OF_ONE_ATTEMPT
         is_plain = not self._response_headers
         begin = f'{{"time":"{self._now()}","request_id":"'
         end = self._end_if_drawn if is_drawn else self._end
         for exchange in exchanges:
             request, route, instance = exchange.request, exchange.route, exchange.instance
-            headers = request.headers
+            response, headers = exchange.response, request.headers
             section = headers.section
-            origin, client = NOBODY if section is None else section.memo.get(client_key, NOBODY)
-            if origin is not request.origin:
+            if section is None:
                 client = self._client(request)
-            if section is not None and headers.lines:
-                client = self._with_lines(request, client)
-            response = exchange.response
-            status = CLIENT_CLOSED_REQUEST if response is None else response.status
-            answer = answer_of((instance, status, request.method, route.id))
-            if (
-                answer is None
-                or answer.route is not route
-                or (instance is not None and answer.endpoint is not instance.endpoint)
-            ):
-                answer = self._answers.make(instance, status, request.method, route)
-            path, body, sent = request.path, request.body, exchange.sent_bytes
-            took_us = floor(exchange.duration_s * 1e6 + 0.5)
-            took = durations[took_us // 1000] if took_us < 1_000_000 else milliseconds(DURATION, took_us // 1000)
-            if instance is None:
-                asked = asked_us = ""
             else:
-                service_us = floor(exchange.service_s * 1e6 + 0.5)
-                if service_us < 1_000_000 and exchange.attempts == 1:
-                    asked = first_bytes[service_us // 1000]
+                try:
+                    origin, client = section.memo[client_key]
+                except KeyError:
+                    client = self._client(request)
                 else:
-                    asked = milliseconds(f',"attempts":{exchange.attempts},"first_byte_s":', service_us // 1000)
-                asked_us = us[service_us % 1000]
+                    if origin is not request.origin:
+                        client = self._client(request)
+                if headers.lines:
+                    client = self._with_lines(request, client)
+            status = CLIENT_CLOSED_REQUEST if response is None else response.status
+            try:
+                known_route, endpoint, answer = answers[instance, status, request.method, route.id]
+            except KeyError:
+                answer = self._answers.make(instance, status, request.method, route)
+            else:
+                if known_route is not route or (instance is not None and endpoint is not instance.endpoint):
+                    answer = self._answers.make(instance, status, request.method, route)
+            path, sent_bytes = request.path, exchange.sent_bytes
+            if request.body or sent_bytes >= TABLE_LENGTH:
+                transferred = _transferred(request.body, sent_bytes)
+            else:
+                transferred = sent_only[sent_bytes]
+            took = floor(exchange.duration_s * 1e5 + 0.5)
+            duration = times[took] if took < TABLE_LENGTH else seconds(TOOK, exchange.duration_s)
+            if instance is None:
+                asked = ""
+            else:
+                took = floor(exchange.service_s * 1e5 + 0.5)
+                if took < TABLE_LENGTH and exchange.attempts == 1:
+                    asked = first_bytes[took]
+                else:
+                    asked = seconds(f',"attempts":{exchange.attempts},"first_byte_s":', exchange.service_s)
             if is_plain and not (
                 exchange.error is not None
                 or exchange.connect_s
@@ -132,15 +141,13 @@ class JsonFormat:
             else:
                 rest = f"{self._more(exchange)}{end}"
             principal = exchange.principal
-            if principal is None:
-                who = ""
-            else:
-                who = f',"principal":{quoted_text(principal.subject) or self._quoted[principal.subject]}'
+            if principal is not None:
+                subject = principal.subject
+                rest = f',"principal":{quoted_text(subject) or self._quoted.make(subject)}{rest}'
             # The id is written as it is: it has no character that would have to be escaped (semantics.REQUEST_ID).
             lines.append(
-                f"{begin}{request.id}{client}{answer.text}{quoted_text(path) or self._quoted[path]}"
-                f"{_received(body) if body else NOTHING_RECEIVED}{numbers[sent] if sent < 4096 else sent}"
-                f"{took}{us[took_us % 1000]}{asked}{asked_us}{who}{rest}"
+                f"{begin}{request.id}{client}{answer}{quoted_text(path) or self._quoted.make(path)}"
+                f"{transferred}{duration}{asked}{rest}"
             )
 
     def _with_lines(self, request: Request, client: str) -> str:
@@ -155,7 +162,7 @@ class JsonFormat:
         headers, origin = request.headers, request.origin
         section = headers.section if is_shared else None
         fields = headers.values() if section is None else section.values
-        text = self._clients[origin.client, origin.host, origin.http_version, fields.get(b"user-agent", b"")]
+        text = self._clients.part(origin.client, origin.host, origin.http_version, fields.get(b"user-agent", b""))
         parent = fields.get(TRACEPARENT)
         if parent is not None and (trace := _TRACE_PARENT.fullmatch(parent)) is not None:
             text += f',"trace_id":"{trace[1].decode("ascii")}"'
@@ -168,9 +175,9 @@ class JsonFormat:
         """Return the part of a line that most lines do not have."""
         text = ""
         if exchange.connect_s:
-            text += f',"connect_s":{exchange.connect_s:.6f}'
+            text += seconds(',"connect_s":', exchange.connect_s)
         if exchange.queue_s:
-            text += f',"queue_s":{exchange.queue_s:.6f}'
+            text += seconds(',"queue_s":', exchange.queue_s)
         query = exchange.request.query
         if query and not self._hides_query:
             text += f',"query":{quoted(redact_query(query, self._redacted))}'
@@ -235,6 +242,6 @@ def _trace_begun(lines: bytes) -> str:
     return f',"trace_id":"{trace_id.decode("ascii")}"' if trace_id.isalnum() else ""
 
 
-def _received(body: bytes | Body) -> str:
+def _transferred(body: bytes | Body, sent_bytes: int) -> str:
     received_bytes = len(body) if isinstance(body, bytes) else body.received_bytes
-    return f',"bytes_in":{received_bytes},"bytes_out":'
+    return f',"bytes_in":{received_bytes},"bytes_out":{sent_bytes}'

@@ -1,23 +1,23 @@
-"""Numbers as text. To look one up takes a sixth of what formatting it takes.
-
-A duration in seconds is looked up in two parts: what stands before it with its milliseconds, and its microseconds.
-"""
+"""Numbers as text, with what stands before them. To look one up takes a sixth of what formatting it takes."""
 
 from __future__ import annotations
 
-__all__ = ["MICROSECONDS", "NUMBERS", "less_than_a_second", "milliseconds"]
+__all__ = ["TABLE_LENGTH", "durations", "seconds", "whole"]
 
-NUMBERS = tuple(map(str, range(4096)))
-"""What most answers have bytes."""
-MICROSECONDS = tuple(f"{number:03d}" for number in range(1000))
-"""The last three digits of durations."""
+TABLE_LENGTH = 4096
+"""Numbers that tables have: the bytes of most answers, and durations of up to 41 ms."""
 
 
-def less_than_a_second(beginning: str) -> tuple[str, ...]:
-    """Return the first parts of all durations of less than a second."""
-    return tuple(milliseconds(beginning, number) for number in range(1000))
+def whole(beginning: str) -> tuple[str, ...]:
+    """Return a table of whole numbers from 0."""
+    return tuple(f"{beginning}{number}" for number in range(TABLE_LENGTH))
 
 
-def milliseconds(beginning: str, duration_ms: int) -> str:
-    """Return the first part of a duration of any length."""
-    return f"{beginning}{duration_ms // 1000}.{duration_ms % 1000:03d}"
+def durations(beginning: str) -> tuple[str, ...]:
+    """Return a table of durations, each ten microseconds longer than the one before."""
+    return tuple(seconds(beginning, number / 100_000) for number in range(TABLE_LENGTH))
+
+
+def seconds(beginning: str, duration_s: float) -> str:
+    """Return a duration of any length, to ten microseconds."""
+    return f"{beginning}{duration_s:.5f}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from gateway import Endpoint, Instance, Route
+
+    AnswerKey = tuple[Instance | None, int, str, str]
+    AnswerPart = tuple[Route, Endpoint | None, str]
 
 __all__ = ["MAX_PARTS", "MAX_PART_LENGTH", "AnswerParts", "ClientParts", "Quoted", "readable"]
 
@@ -19,21 +22,28 @@ Key = TypeVar("Key")
 Part = TypeVar("Part")
 
 
-class Remembered(dict[Key, Part]):
-    """Parts by what they were made of. Where it counts, ask ``get`` first: the subscript of a subclass is slow."""
+class Remembered(Generic[Key, Part]):
+    """Parts by what they were made of.
+
+    Attributes:
+        parts: Those that are remembered. Where it counts, they are looked up here, and made if they are missing.
+    """
+
+    def __init__(self) -> None:
+        self.parts: dict[Key, Part] = {}
 
     def keep(self, key: Key, part: Part, length: int) -> None:
         """Remember a part, unless it is long."""
         if length <= MAX_PART_LENGTH:
-            if len(self) >= MAX_PARTS:
-                self.clear()
-            self[key] = part
+            if len(self.parts) >= MAX_PARTS:
+                self.parts.clear()
+            self.parts[key] = part
 
 
 class Quoted(Remembered[str, str]):
     """Texts as they stand in JSON."""
 
-    def __missing__(self, text: str) -> str:
+    def make(self, text: str) -> str:
         """Quote one that is not known."""
         part = quoted(text)
         self.keep(text, part, len(part))
@@ -43,49 +53,38 @@ class Quoted(Remembered[str, str]):
 class ClientParts(Remembered["tuple[str, str, str, bytes]", str]):
     """Who asked: by client, host, version of HTTP and user agent. It begins with the quote that ends the request id."""
 
-    def __missing__(self, key: tuple[str, str, str, bytes]) -> str:
-        """Make a part that is not known."""
-        client, host, version, agent = key
-        part = f'","client":{quoted(client)},"host":{quoted(host)},"protocol":"HTTP/{version}"'
-        if agent:
-            part += f',"user_agent":{quoted(readable(agent))}'
-        self.keep(key, part, len(part))
+    def part(self, client: str, host: str, version: str, agent: bytes) -> str:
+        """Return a part."""
+        key = client, host, version, agent
+        part = self.parts.get(key)
+        if part is None:
+            part = f'","client":{quoted(client)},"host":{quoted(host)},"protocol":"HTTP/{version}"'
+            if agent:
+                part += f',"user_agent":{quoted(readable(agent))}'
+            self.keep(key, part, len(part))
         return part
 
 
-class AnswerPart:
-    """Where a request went and what came of it, up to the path.
+class AnswerParts(Remembered["AnswerKey", "AnswerPart"]):
+    """Where a request went and what came of it, up to the path: by instance, status, method and id of the route.
 
-    Args:
-        text: The part.
-        route: The route, of which a reload makes another one.
-        endpoint: What was known of the instance; ``None`` if none was asked.
+    With each stand the route, of which a reload makes another one, and what was known of the instance: it is right as
+    long as both are the same.
     """
 
-    __slots__ = ("endpoint", "route", "text")
-
-    def __init__(self, text: str, route: Route, endpoint: Endpoint | None) -> None:
-        self.text = text
-        self.route = route
-        self.endpoint = endpoint
-
-
-class AnswerParts(Remembered["tuple[Instance | None, int, str, str]", AnswerPart]):
-    """Parts by instance, status, method and id of the route. Such a part is right as long as both others are."""
-
-    def make(self, instance: Instance | None, status: int, method: str, route: Route) -> AnswerPart:
+    def make(self, instance: Instance | None, status: int, method: str, route: Route) -> str:
         """Return a part that is not known, or is no longer right."""
-        text = (
+        part = (
             f',"method":{quoted(method)},"status":{status},"route":{quoted(route.id)}'
             f',"path_template":{quoted(route.path)}'
         )
         if route.service:
-            text += f',"service":{quoted(route.service)}'
+            part += f',"service":{quoted(route.service)}'
         if instance is not None:
-            text += f',"instance":{quoted(instance.id)}'
-        text += ',"path":'
-        part = AnswerPart(text, route, None if instance is None else instance.endpoint)
-        self.keep((instance, status, method, route.id), part, len(text))
+            part += f',"instance":{quoted(instance.id)}'
+        part += ',"path":'
+        endpoint = None if instance is None else instance.endpoint
+        self.keep((instance, status, method, route.id), (route, endpoint, part), len(part))
         return part
 
 
