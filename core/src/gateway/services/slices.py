@@ -71,7 +71,7 @@ class SlicedWork:
     def _do_slice(self) -> None:
         queue = self._queue
         until_s = time.monotonic() + SLICE_S
-        while queue and time.monotonic() < until_s:
+        while queue:
             try:
                 next(queue[0][1])
             except StopIteration:
@@ -79,6 +79,8 @@ class SlicedWork:
             except Exception:
                 logger.exception("what %s published could not be taken over", queue[0][0] or "the control plane")
                 queue.popleft()
+            if time.monotonic() >= until_s:
+                break
         if queue:
             asyncio.get_running_loop().call_soon(self._do_slice)
 
