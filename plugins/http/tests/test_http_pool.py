@@ -347,6 +347,28 @@ async def test_pools_of_instances_that_are_gone_are_forgotten(start_gateway, ser
     await eventually(lambda: not connector._pools)
 
 
+async def test_a_connection_of_another_connector_is_left_alone(gateway, service):
+    """As there is for a while when a reload brought other settings."""
+    (instance,) = gateway.plane.directory.instances("service")
+    instance.free_connection = theirs = object()
+    client = await gateway.connect()
+    for _ in range(3):
+        assert (await client.ask(GET)).status == 200
+    assert len(service.connections) == 1
+    assert instance.free_connection is theirs
+
+
+async def test_free_connections_are_kept_from_when_they_became_free(gateway, service, eventually):
+    await gateway.ask(GET)
+    connector = gateway.plane._generation._compiler._connectors["http"]["http"]
+    before_s = connector.idle_until_s
+    gateway.let_pass(2)
+    await eventually(lambda: connector.idle_until_s > before_s)
+    await gateway.ask(GET)
+    (instance,) = gateway.plane.directory.instances("service")
+    assert instance.free_connection.deadline_s >= connector.idle_until_s
+
+
 WAITS = """
 from gateway import policy
 

@@ -54,12 +54,15 @@ class Instance:
             endpoint, unless a health checker grants some of them less than all of it (see ``Directory.mark``).
         share_percent: How much of the endpoint's weight it is granted: 100, or less in slow start.
         release_listeners: Called with the instance whenever ``in_flight`` went down; for balancers.
+        free_connection: A connection that waits for the next request, or ``None``; for its connector, which finds it
+            here sooner than in a table of its own. Connectors come and go with reloads: each takes only its own.
     """
 
     __slots__ = (
         "__weakref__",
         "authority",
         "endpoint",
+        "free_connection",
         "in_flight",
         "is_healthy",
         "latency_s",
@@ -82,6 +85,7 @@ class Instance:
         self.weight = endpoint.weight
         self.share_percent = 100
         self.release_listeners: tuple[Callable[[Instance], None], ...] = ()
+        self.free_connection: object | None = None
 
     @property
     def id(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from gateway import ErrorType, GatewayError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpConnector"]
 
+IDLE_STEP_S = 1.0
+"""In what steps the time goes on up to which free connections are kept."""
+
 
 class HttpConnector:
     """Speaks HTTP/1.1 to instances. Redirects are passed on, never followed.
@@ -35,7 +39,12 @@ class HttpConnector:
         config: As given.
         outbox: For the connections' use.
         last_head: Likewise.
+        max_response_header_bytes: Likewise.
         is_crowded: Whether a connection that becomes free may have to be closed.
+        asks_pools: Whether its pool has to be asked what becomes of a connection that is free.
+        idle_until_s: Until when it is kept otherwise. One for all, and a second old at most: with a thousand instances
+            that of the last time would have to be fetched, only to be freed.
+        deadline_s: When that changes.
     """
 
     waits = False  # open() waits for nothing but gateway.Waiter
@@ -44,10 +53,14 @@ class HttpConnector:
         self.config = config
         self.outbox = context.outbox
         self.last_head = LastHead()
-        self.is_crowded = False
+        self.max_response_header_bytes = config.max_response_header_bytes
+        self.is_crowded = self.asks_pools = False
         self._deadlines = context.deadlines
-        self._is_closing = False
-        self._open_count = 0
+        self._is_closing = self._is_idle_shortened = False
+        self._open_count = self._waiting_count = 0
+        self._idle_timeout_s = config.idle_conn_timeout or math.inf
+        self.deadline_passed()
+        self._deadlines.watch(self)
         self._pools: dict[Instance, InstancePool] = {}
         # Built now, so that an unreadable certificate stops the start and not a request.
         self._tls = TlsOfServices(config, context)
@@ -60,11 +73,15 @@ class HttpConnector:
 
     async def open(self, instance: Instance, exchange: Exchange) -> Response:
         """Send the request and return the response once its head is there."""
-        pool = self._pools.get(instance)
-        if pool is None:
-            pool = self._pools[instance] = InstancePool(self, instance)
         timeout_s = exchange.route.timeout_s or math.inf
-        connection = pool.idle.pop() if pool.idle else await pool.acquire(exchange)
+        connection = instance.free_connection
+        if type(connection) is ServiceConnection and connection.connector is self:
+            instance.free_connection = None
+        else:
+            pool = self._pools.get(instance)
+            if pool is None:
+                pool = self._pools[instance] = InstancePool(self, instance)
+            connection = pool.idle.pop() if pool.idle else await pool.acquire(exchange)
         try:
             return await connection.send(exchange, timeout_s)
         except StaleConnection:
@@ -72,7 +89,7 @@ class HttpConnector:
         except asyncio.CancelledError:
             connection.abandon(exchange)
             raise
-        return await self._open_again(pool, exchange, timeout_s)
+        return await self._open_again(connection.pool, exchange, timeout_s)
 
     async def _open_again(self, pool: InstancePool, exchange: Exchange, timeout_s: float) -> Response:
         """Repeat a request whose kept connection was closed before it answered (RFC 9112 section 9.3.1)."""
@@ -113,7 +130,31 @@ class HttpConnector:
         config = self.config
         self._open_count += change
         # As long as all connections together are no more than may be idle, nobody has to count the idle ones.
-        self.is_crowded = not config.keep_alive or self._is_closing or self._open_count > config.max_idle_conns
+        self.is_crowded = (
+            not (config.keep_alive and config.max_idle_conns_per_host)
+            or self._is_closing
+            or self._open_count > config.max_idle_conns
+        )
+        self._decide()
+
+    def count_waiting(self, change: int) -> None:
+        """Count exchanges that wait for a connection to become free."""
+        self._waiting_count += change
+        self._decide()
+
+    def shorten_idle(self) -> None:
+        """Heed that connections of one pool at least are not kept as long as others."""
+        self._is_idle_shortened = True
+        self._decide()
+
+    def _decide(self) -> None:
+        self.asks_pools = self.is_crowded or self._waiting_count > 0 or self._is_idle_shortened
+
+    def deadline_passed(self) -> None:
+        """Say anew until when a connection is kept that is free now."""
+        now_s = time.monotonic()
+        self.deadline_s = now_s + IDLE_STEP_S
+        self.idle_until_s = now_s + self._idle_timeout_s
 
     async def connect(self, pool: InstancePool) -> ServiceConnection:
         """Open a connection for ``pool``.
@@ -156,6 +197,7 @@ class HttpConnector:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._is_closing = True
+        self._deadlines.forget(self)
         self._count(0)
         for pool in self._pools.values():
             pool.close()
@@ -171,6 +213,7 @@ def _unanswered(pool: InstancePool, method: str) -> GatewayError:
 
 
 if TYPE_CHECKING:
-    from gateway.interfaces import Connector
+    from gateway.interfaces import Connector, Timed
 
     _: type[Connector] = HttpConnector
+    __: type[Timed] = HttpConnector

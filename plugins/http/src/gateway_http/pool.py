@@ -23,45 +23,36 @@ __all__ = ["InstancePool"]
 class InstancePool:
     """The connections to one instance.
 
+    One that is ready for a request is the instance's ``free_connection``; if there are more, they are here.
+
     Args:
         connector: Its settings, and the connections of all pools.
         instance: The instance.
 
     Attributes:
-        idle: Connections ready for a request; the last is the freshest.
+        connector: As given.
+        idle: More connections ready for a request; the last is the freshest.
         instance: As given.
-        last_head: For the connections' use.
-        max_response_header_bytes: For the connections' use.
-        outbox: Likewise.
     """
 
     __slots__ = (
         "_connections",
-        "_connector",
         "_idle_timeout_s",
-        "_max_idle",
         "_opening",
         "_waiting",
+        "connector",
         "idle",
         "instance",
-        "last_head",
-        "max_response_header_bytes",
-        "outbox",
     )
 
     def __init__(self, connector: HttpConnector, instance: Instance) -> None:
-        self._connector = connector
+        self.connector = connector
         self.instance = instance
-        self.outbox = connector.outbox
-        self.last_head = connector.last_head
-        self.max_response_header_bytes = connector.config.max_response_header_bytes
         self.idle: list[ServiceConnection] = []
-        self._max_idle = connector.config.max_idle_conns_per_host
         self._idle_timeout_s = connector.config.idle_conn_timeout or math.inf
         self._connections: set[ServiceConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        # Hardly anybody ever waits: a deque of its own would be one more object to fetch with each request.
-        self._waiting: deque[Waiter[ServiceConnection]] | tuple[()] = ()
+        self._waiting: deque[Waiter[ServiceConnection]] = deque()
 
     @property
     def label(self) -> str:
@@ -82,7 +73,7 @@ class InstancePool:
             GatewayError: ``bad_gateway`` if it cannot be opened, ``upstream_timeout`` if that takes too long,
                 ``unavailable`` if too many wait already.
         """
-        dial_timeout_s = self._connector.config.dial_timeout
+        dial_timeout_s = self.connector.config.dial_timeout
         may_wait_s = patience_s(exchange, dial_timeout_s)
         waiter: Waiter[ServiceConnection] = Waiter()
         started_s = time.monotonic()
@@ -98,16 +89,17 @@ class InstancePool:
                     handle.cancel()
         if len(self._waiting) >= MAX_WAITING:
             raise too_busy(self.instance)
-        waiting = self._waiting = self._waiting or deque()
-        waiting.append(waiter)
+        self._waiting.append(waiter)
+        self.connector.count_waiting(+1)
         handle = self._give_up_later(waiter, may_wait_s, "no connection became free")
         try:
             return await self._arrival(waiter)
         finally:
             exchange.queue_s += time.monotonic() - started_s
             handle.cancel()
-            if waiter in waiting:
-                waiting.remove(waiter)
+            self.connector.count_waiting(-1)
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
 
     def _give_up_later(self, waiter: Waiter[ServiceConnection], after_s: float, what: str) -> asyncio.TimerHandle:
         error = too_slow(self.instance, what, is_unsent=True)
@@ -125,32 +117,40 @@ class InstancePool:
 
     def take_back(self, connection: ServiceConnection) -> None:
         """Give a connection that is free to whoever waits, else keep it, else close it."""
-        if self._waiting or self._connector.is_crowded or len(self.idle) >= self._max_idle:
-            while self._waiting:
-                waiter = self._waiting.popleft()
-                if not waiter.is_done:
-                    waiter.set_result(connection)
-                    return
-            if not self._connector.has_room(len(self.idle)):
-                connection.abort()
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.is_done:
+                waiter.set_result(connection)
                 return
+        has_free = self.instance.free_connection is not None
+        if not self.connector.has_room(len(self.idle) + has_free):
+            connection.abort()
+            return
         connection.deadline_s = time.monotonic() + self._idle_timeout_s
-        self.idle.append(connection)
+        if has_free:
+            self.idle.append(connection)
+        else:
+            self.instance.free_connection = connection
 
     def shorten_idle(self, keep_alive_s: int) -> None:
         """Heed how long the service says it keeps connections, and be done with them a little earlier."""
-        self._idle_timeout_s = min(self._idle_timeout_s, max(keep_alive_s - 1.0, 0.5))
+        idle_timeout_s = max(keep_alive_s - 1.0, 0.5)
+        if idle_timeout_s < self._idle_timeout_s:
+            self._idle_timeout_s = idle_timeout_s
+            self.connector.shorten_idle()
 
     def withdraw(self, connection: ServiceConnection) -> None:
         """Offer a connection to nobody any more."""
-        if connection in self.idle:
+        if self.instance.free_connection is connection:
+            self.instance.free_connection = None
+        elif connection in self.idle:
             self.idle.remove(connection)
 
     def forget(self, connection: ServiceConnection) -> None:
         """Drop a connection that is gone; who waits for one gets another."""
         self.withdraw(connection)
         self._connections.discard(connection)
-        self._connector.closed(connection)
+        self.connector.closed(connection)
         self._serve_waiting()
 
     def close(self) -> None:
@@ -158,10 +158,11 @@ class InstancePool:
         for task in self._opening:
             task.cancel()
         for connection in list(self._connections):
+            self.withdraw(connection)
             connection.abort()
 
     def _may_open(self) -> bool:
-        limit = self._connector.config.max_conns_per_host
+        limit = self.connector.config.max_conns_per_host
         return not limit or len(self._connections) + len(self._opening) < limit
 
     def _open(self, waiter: Waiter[ServiceConnection]) -> None:
@@ -181,9 +182,9 @@ class InstancePool:
                 self._open(waiter)
 
     async def _connect(self, waiter: Waiter[ServiceConnection]) -> None:
-        connecting = self._connector.connect(self)
+        connecting = self.connector.connect(self)
         try:
-            connection = await dial(connecting, self.instance, timeout_s=self._connector.config.dial_timeout)
+            connection = await dial(connecting, self.instance, timeout_s=self.connector.config.dial_timeout)
         except GatewayError as error:
             waiter.set_error(error)
         except asyncio.CancelledError:
@@ -191,7 +192,7 @@ class InstancePool:
             raise
         else:
             self._connections.add(connection)
-            self._connector.opened(connection)
+            self.connector.opened(connection)
             if waiter.is_done:
                 # Whoever wanted it is gone; somebody else will use it.
                 self.take_back(connection)

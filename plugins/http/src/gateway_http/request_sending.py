@@ -32,6 +32,8 @@ class RequestSender(asyncio.Protocol):
         pool: The pool that the connection belongs to.
 
     Attributes:
+        connector: The pool's.
+        pool: As given.
         deadline_s: When the instance is given up, or the connection if it is idle.
     """
 
@@ -39,21 +41,21 @@ class RequestSender(asyncio.Protocol):
         "_exchange",
         "_is_chunking",
         "_is_reading_paused",
-        "_outbox",
-        "_pool",
         "_request_body",
         "_timeout_s",
         "_transport",
         "_waiter",
+        "connector",
         "deadline_s",
+        "pool",
     )
 
     _transport: asyncio.Transport
 
     def __init__(self, pool: InstancePool) -> None:
         # Per connection.
-        self._pool = pool
-        self._outbox = pool.outbox
+        self.pool = pool
+        self.connector = pool.connector
         self._is_reading_paused = False
         self.deadline_s = math.inf
         # Per exchange.
@@ -98,24 +100,26 @@ class RequestSender(asyncio.Protocol):
             head += f"connection: upgrade\r\nupgrade: {request.upgrade}\r\n".encode("latin-1")
         if isinstance(body, Body):
             self._send_streaming(head, body)
-        elif body or method not in BODILESS_METHODS:
-            self._outbox.write(self._transport, b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body)))
+            return waiter
+        if body or method not in BODILESS_METHODS:
+            message = b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body))
         else:
-            self._outbox.write(self._transport, head + b"\r\n")
+            message = head + b"\r\n"
+        self.connector.outbox.write(self._transport, message)
         return waiter
 
     def _mended(self, exchange: Exchange) -> bytes:
         """Return the fields of a request without those that only the connection may send, and for the right host."""
         pairs = [pair for pair in exchange.request.headers.view() if pair[0] not in _OURS]
         if not exchange.route.preserve_host or not exchange.request.origin.host:
-            authority = self._pool.instance.authority.encode("ascii")
+            authority = self.pool.instance.authority.encode("ascii")
             pairs = [(b"host", authority), *(pair for pair in pairs if pair[0] != b"host")]
         return Headers(pairs).block()
 
     def _send_streaming(self, head: bytes, body: Body) -> None:
         self._is_chunking = body.length is None
         framing = b"transfer-encoding: chunked" if body.length is None else b"content-length: %d" % body.length
-        self._outbox.flush()
+        self.connector.outbox.flush()
         self._transport.write(b"%b%b\r\n\r\n" % (head, framing))
         self._request_body = body
         # As long as the client is the one who has to send, it is not the instance that is slow.

@@ -72,9 +72,8 @@ class ServiceConnection(RequestSender):
         "_can_stay",
         "_decoder",
         "_fields",
+        "_instance",
         "_interim_responses",
-        "_last_head",
-        "_max_head_bytes",
         "_received",
         "_remaining",
         "is_fresh",
@@ -83,9 +82,8 @@ class ServiceConnection(RequestSender):
     def __init__(self, pool: InstancePool) -> None:
         super().__init__(pool)
         # Per connection.
-        self._max_head_bytes = pool.max_response_header_bytes
+        self._instance = pool.instance
         self._fields = NO_FIELDS
-        self._last_head = pool.last_head
         self.is_fresh = True
         # Per response that arrives in pieces, or after interim ones.
         self._received = b""
@@ -113,17 +111,17 @@ class ServiceConnection(RequestSender):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived."""
-        waiter, exchange = self._waiter, self._exchange
+        waiter, exchange, connector = self._waiter, self._exchange, self.connector
         if waiter is None or exchange is None:
             self._receive_body(data)
             return
         head, end, body = data.partition(END_OF_HEAD)
         line, _, lines = head.partition(b"\r\n")
         status = _ordinary_status(line)
-        if status is None or not end or len(head) + 4 > self._max_head_bytes or self._received:
+        if status is None or not end or len(head) + 4 > connector.max_response_header_bytes or self._received:
             self._receive_head(self._received + data)
             return
-        fields = self._last_head.fields
+        fields = connector.last_head.fields
         if lines != fields.lines:
             try:
                 fields = self._read_fields(data[len(line) + 2 : len(head) + 4])
@@ -150,18 +148,24 @@ class ServiceConnection(RequestSender):
         self._waiter = self._exchange = None
         self.is_fresh = False
         self._interim_responses = 0
-        self._pool.take_back(self)
+        instance = self._instance
+        if instance.free_connection is None and not connector.asks_pools:
+            # What the pool would do, without a look at it: of a thousand pools none is at hand.
+            self.deadline_s = connector.idle_until_s
+            instance.free_connection = self
+        else:
+            self.pool.take_back(self)
         waiter.set_result(response)
 
     def eof_received(self) -> bool:
         """They send no more; returns whether this side stays open."""
-        self._pool.withdraw(self)
+        self.pool.withdraw(self)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End with a connection; asyncio calls it once."""
         self.deadline_s = math.inf
-        self._pool.forget(self)
+        self.pool.forget(self)
         waiter, body = self._waiter, self._body
         if waiter is not None:
             is_stale = not self.is_fresh and not self._received and not self._interim_responses
@@ -180,10 +184,10 @@ class ServiceConnection(RequestSender):
         """Give the instance up, it is too slow; or the connection, it was idle for long enough."""
         if self._exchange is None:
             self.deadline_s = math.inf
-            self._pool.withdraw(self)
+            self.pool.withdraw(self)
             self._transport.close()
             return
-        self._fail(too_slow(self._pool.instance, f"was silent for {self._timeout_s} s"))
+        self._fail(too_slow(self.pool.instance, f"was silent for {self._timeout_s} s"))
 
     # The response's head.
 
@@ -217,7 +221,7 @@ class ServiceConnection(RequestSender):
             Malformed: If it is too large, or in no order however it goes on.
         """
         end = data.find(END_OF_HEAD)
-        if (end if end >= 0 else len(data)) > self._max_head_bytes:
+        if (end if end >= 0 else len(data)) > self.connector.max_response_header_bytes:
             raise Malformed("the head is too large")
         if end >= 0:
             return data[: end + 4], data[end + 4 :]
@@ -253,11 +257,11 @@ class ServiceConnection(RequestSender):
         if section != fields.section:
             fields = read_response_fields(section)
             if fields.keep_alive_s is not None:
-                self._pool.shorten_idle(fields.keep_alive_s)
+                self.pool.shorten_idle(fields.keep_alive_s)
         if fields.is_plain and len(section) <= MAX_REMEMBERED_BYTES:
             self._fields = fields
             if fields.keep_alive_s is None:  # which says something of this instance's connections
-                self._last_head.fields = fields
+                self.connector.last_head.fields = fields
         return fields
 
     def _inform(self, status: int, fields: ResponseFields) -> None:
@@ -283,7 +287,7 @@ class ServiceConnection(RequestSender):
                 pairs.append((b"content-length", b"%d" % fields.content_length))
             self._remaining = 0
         elif fields.is_chunked:
-            limit = self._max_head_bytes
+            limit = self.connector.max_response_header_bytes
             self._decoder = ChunkedDecoder(limit, limit)
         try:
             content, is_complete = self._decode(data)
@@ -313,7 +317,7 @@ class ServiceConnection(RequestSender):
         body = self._body
         if body is None:
             # Nobody asked: whatever this is, the next response must not begin with it.
-            self._pool.withdraw(self)
+            self.pool.withdraw(self)
             self._transport.abort()
             return
         if self.deadline_s != _NEVER:  # as it is while reading is paused, and where the instance may rest
@@ -370,7 +374,7 @@ class ServiceConnection(RequestSender):
         # Answered before it read everything: the connection cannot be used again, the answer can.
         self._stop_sending()
         if can_stay:
-            self._pool.take_back(self)
+            self.pool.take_back(self)
         else:
             self.deadline_s = math.inf
             self._transport.close()
@@ -425,7 +429,7 @@ class ServiceConnection(RequestSender):
             return
         self._exchange = self._waiter = None
         self.deadline_s = math.inf
-        tunnel = ServiceTunnel(self._transport, rest, lambda: self._pool.forget(self))
+        tunnel = ServiceTunnel(self._transport, rest, lambda: self.pool.forget(self))
         self._transport.set_protocol(tunnel)
         headers = Headers([*fields.pairs, (b"upgrade", wanted.encode("latin-1"))])
         waiter.set_result(Response(SWITCHING_PROTOCOLS, headers=headers, tunnel=tunnel))
