@@ -97,12 +97,17 @@ def test_nobody_is_ever_further_off_than_tijdeman_promises(weights, seed, seeded
 
 @given(weights=WEIGHTS)
 def test_nobody_is_ever_a_whole_turn_off(weights):
-    assert deviation(weights, [0] * len(weights), take(smooth_turns(weights, lambda: 0.0), 2 * sum(weights))) < 1
+    assert (
+        deviation(
+            weights, [0] * len(weights), take(smooth_turns(range(len(weights)), weights, lambda: 0.0), 2 * sum(weights))
+        )
+        < 1
+    )
 
 
 @given(weights=WEIGHTS, chance=st.floats(0, 1, exclude_max=True), skipped=st.integers(0, 50))
 def test_every_stretch_as_long_as_a_cycle_has_exact_proportions(weights, chance, skipped):
-    turns = smooth_turns(weights, lambda: chance)
+    turns = smooth_turns(range(len(weights)), weights, lambda: chance)
     take(turns, skipped)
     assert Counter(take(turns, sum(weights))) == dict(enumerate(weights))
 
@@ -123,7 +128,7 @@ def test_a_jump_keeps_the_promise_and_later_cycles_are_exact(weights, data):
 
 def test_long_cycles_are_exact_too(seeded):
     weights = [997, 991, 3, 3]
-    turns = smooth_turns(weights, seeded(1).random)
+    turns = smooth_turns(range(len(weights)), weights, seeded(1).random)
     take(turns, sum(weights))
     assert Counter(take(turns, sum(weights))) == dict(enumerate(weights))
 
@@ -132,7 +137,7 @@ def test_long_cycles_are_exact_too(seeded):
 def test_among_many_all_shares_are_exact_and_nobody_is_far_from_its_due(kinds, seeded):
     rng = seeded(kinds)
     weights = [rng.randint(1, kinds) for _ in range(1500)] + [100]
-    turns = take(smooth_turns(weights, rng.random), 4 * sum(weights))
+    turns = take(smooth_turns(range(len(weights)), weights, rng.random), 4 * sum(weights))
     groups = sorted(set(weights))
     assert len(groups) > 1
     shares = [weight * weights.count(weight) for weight in groups]
@@ -143,7 +148,7 @@ def test_among_many_all_shares_are_exact_and_nobody_is_far_from_its_due(kinds, s
 
 def test_enormous_weights_are_not_written_out(seeded):
     weights = [10**6, 10**6 - 1, 1]
-    turns = take(smooth_turns(weights, seeded(3).random), 1000)
+    turns = take(smooth_turns(range(len(weights)), weights, seeded(3).random), 1000)
     assert abs(turns.count(0) - turns.count(1)) <= 2
 
 
@@ -154,7 +159,7 @@ def test_the_first_turn_is_as_likely_as_its_weight(written, monkeypatch):
     weights = [70, 20, 9, 1]
 
     def first(chance):
-        return next(smooth_turns(weights, lambda: chance))
+        return next(smooth_turns(range(len(weights)), weights, lambda: chance))
 
     firsts = Counter(first(begin / 100 + 1e-9) for begin in range(100))
     assert all(abs(firsts[position] - weight) <= (0 if written else 3) for position, weight in enumerate(weights))

@@ -35,7 +35,7 @@ class RoundRobin:
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
         self._turn = -1
-        self._ramp: Iterator[int] | None = None
+        self._ramp: Iterator[Instance] | None = None
 
     def select(self, instances: Sequence[Instance], exchange: Exchange) -> Instance:
         """Return the next instance."""
@@ -49,7 +49,7 @@ class RoundRobin:
             self._turn = turn
             instance = self._candidates[turn]
         else:
-            instance = self._candidates[next(self._ramp)]
+            instance = next(self._ramp)
         excluded = exchange.excluded
         if excluded and instance in excluded:
             return self._next_but(excluded)
@@ -63,7 +63,9 @@ class RoundRobin:
         shares = [candidate.share_percent for candidate in self._candidates]
         # Nobody has 0 of its weight and takes traffic, unless nobody has any of it.
         self._ramp = (
-            None if min(shares) == max(shares) else smooth_turns([max(each, 1) for each in shares], self._random)
+            None
+            if min(shares) == max(shares)
+            else smooth_turns(self._candidates, [max(each, 1) for each in shares], self._random)
         )
 
     def _next(self) -> Instance:

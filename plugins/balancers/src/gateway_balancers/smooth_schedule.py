@@ -5,12 +5,14 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from itertools import cycle
 from math import gcd
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["SmoothSchedule", "smooth_turns"]
+
+T = TypeVar("T")
 
 WRITTEN_CYCLE = 1024
 """The longest cycle that is written out once and repeated; a millisecond or two to write."""
@@ -22,31 +24,32 @@ MOST_GROUPS = 64
 """How many different weights there are at most where turns are rounded: one turn in 16 is then open."""
 
 
-def smooth_turns(weights: Sequence[int], random: Callable[[], float]) -> Iterator[int]:
-    """Return positions without end, each in proportion to its weight and evenly spread, beginning anywhere.
+def smooth_turns(line: Sequence[T], weights: Sequence[int], random: Callable[[], float]) -> Iterator[T]:
+    """Return those in ``line`` without end, each in proportion to its weight and evenly spread, beginning anywhere.
 
-    Positions of equal weight form a group and take the group's turns one after the other; among groups the turns are
+    Those of equal weight form a group and take the group's turns one after the other; among groups the turns are
     those of a ``SmoothSchedule``. As weights are rarely all different, that makes few groups and short cycles.
-    Counted from the beginning of a cycle, nobody is ever a whole turn from its due; of more than ``MANY`` positions,
+    Counted from the beginning of a cycle, nobody is ever a whole turn from its due; of more than ``MANY``,
     whose cycle may take days, nobody is ever further from it than a few turns.
 
     Args:
-        weights: Positive; not empty.
+        line: Who takes turns; not empty.
+        weights: Their weights, positive.
         random: Decides where to begin, and who goes first among equals.
     """
-    groups: dict[int, list[int]] = {}
-    for position, weight in enumerate(weights):
-        groups.setdefault(weight, []).append(position)
-    members: list[Iterator[int]] = [cycle(_begun_anywhere(positions, random)) for positions in groups.values()]
+    groups: dict[int, list[T]] = {}
+    for each, weight in zip(line, weights, strict=True):
+        groups.setdefault(weight, []).append(each)
+    members: list[Iterator[T]] = [cycle(_begun_anywhere(group, random)) for group in groups.values()]
     if len(members) == 1:
         return members[0]
-    group_weights = [weight * len(each) for weight, each in groups.items()]
+    group_weights = [weight * len(group) for weight, group in groups.items()]
     if len(weights) > MANY and len(members) <= MOST_GROUPS:
         turns, left_open = _rounded_turns(group_weights, random)
-        members.append(next(members[group]) for group in left_open)
+        members.append(next(members[number]) for number in left_open)
     else:
         turns = _group_turns(group_weights, random)
-    return (next(members[group]) for group in turns)
+    return (next(members[number]) for number in turns)
 
 
 def _group_turns(weights: Sequence[int], random: Callable[[], float]) -> Iterator[int]:
@@ -84,7 +87,7 @@ def _rounded_turns(weights: Sequence[int], random: Callable[[], float]) -> tuple
     return cycle(_begun_anywhere(written, random)), (groups[position] for position in open_turns)
 
 
-def _begun_anywhere(turns: Sequence[int], random: Callable[[], float]) -> Sequence[int]:
+def _begun_anywhere(turns: Sequence[T], random: Callable[[], float]) -> Sequence[T]:
     begin = int(random() * len(turns))
     return [*turns[begin:], *turns[:begin]]
 

@@ -34,7 +34,7 @@ class WeightedRoundRobin:
         self._take = take
         self._instances: Sequence[Instance] = ()
         self._candidates: Sequence[Instance] = ()
-        self._turns: Iterator[int]
+        self._turns: Iterator[Instance]
         # Made for the first one that is excluded.
         self._shares: Shares | None = None
 
@@ -42,7 +42,7 @@ class WeightedRoundRobin:
         """Return the next instance."""
         if instances is not self._instances:
             self._adopt(instances)
-        instance = self._candidates[next(self._turns)]
+        instance = next(self._turns)
         excluded = exchange.excluded
         if excluded and instance in excluded:
             if self._shares is None:
@@ -54,7 +54,8 @@ class WeightedRoundRobin:
     def _adopt(self, instances: Sequence[Instance]) -> None:
         self._instances = instances
         self._candidates = self._take(instances)
-        self._turns = smooth_turns([weight_of(candidate) for candidate in self._candidates], self._random)
+        weights = [weight_of(candidate) for candidate in self._candidates]
+        self._turns = smooth_turns(self._candidates, weights, self._random)
         self._shares = None
 
 
