@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def without_slow_turns(caplog):
+    """Keep out of the records what asyncio, which is being debugged, says when the machine lets a turn wait."""
+    loops = logging.getLogger("asyncio")
+
+    def is_wanted(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Executing %s took")
+
+    loops.addFilter(is_wanted)
+    yield
+    loops.removeFilter(is_wanted)
 
 
 @pytest.fixture(scope="session")

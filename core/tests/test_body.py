@@ -375,7 +375,7 @@ async def test_a_reader_learns_that_somebody_else_gave_the_body_up():
     await settle()
     body.abort()
     with pytest.raises(ConnectionAbortedError):
-        await asyncio.wait_for(task, 1)
+        await asyncio.wait_for(task, 30)
 
 
 async def test_a_second_reader_is_refused_and_does_not_disturb_the_first():
@@ -512,7 +512,7 @@ async def test_giving_up_a_body_that_nobody_read_releases_what_its_iterable_woul
 async def test_giving_up_a_body_that_nobody_read_does_not_run_through_an_endless_iterable():
     closed: list[str] = []
     Body.from_iterable(endless(closed)).abort()
-    await asyncio.wait_for(settle(), 5)
+    await asyncio.wait_for(settle(), 30)
     assert closed == ["closed"]
 
 

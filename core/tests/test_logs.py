@@ -334,7 +334,7 @@ def test_a_reader_that_is_stuck_is_given_up_soon_and_told_later_what_it_missed(p
     started_s = time.monotonic()
     for _ in range(2000):
         handler.emit(record("x" * 200))
-    assert time.monotonic() - started_s < 2
+    assert time.monotonic() - started_s < 20  # if every record waited, it would be minutes
     before = drain(ours)
     handler.emit(record("again"))
     gap, last = [line for line in drain(ours).splitlines() if line]
@@ -385,7 +385,7 @@ def test_a_socket_is_written_to_with_the_same_care():
         started_s = time.monotonic()
         for _ in range(5000):
             handler.emit(record("x" * 500))
-        assert time.monotonic() - started_s < 2
+        assert time.monotonic() - started_s < 20  # if every record waited, it would be minutes
 
 
 def test_threads_do_not_mix_their_lines(pipe):

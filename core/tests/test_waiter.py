@@ -125,4 +125,4 @@ async def test_cancelling_without_a_message():
 async def test_asyncio_can_wait_for_it():
     waiter: Waiter[str] = Waiter()
     asyncio.get_running_loop().call_soon(waiter.set_result, "x")
-    assert await asyncio.wait_for(waiter, 1) == "x"
+    assert await asyncio.wait_for(waiter, 30) == "x"

@@ -262,7 +262,7 @@ def shell(folder):
 
     def run(*words: object, **options) -> Result:
         command = [sys.executable, "-m", "gateway.cli", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=25, check=False, **options)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False, **options)
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run

@@ -147,7 +147,7 @@ def test_ctrl_c_ends_a_command_without_a_traceback(folder, write):
         assert process.stdout is not None
         assert process.stdout.readline() == "importing\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=40)
     assert (process.returncode, err) == (130, "")
 
 
@@ -170,7 +170,7 @@ class Running:
     def stop(self) -> tuple[int, str]:
         """Press Ctrl-C; return the exit code and what it wrote to standard error."""
         self.process.send_signal(signal.SIGINT)
-        _, err = self.process.communicate(timeout=20)
+        _, err = self.process.communicate(timeout=40)
         return self.process.returncode, err
 
 

@@ -279,7 +279,7 @@ class Client:
         return await self.line()
 
     async def line(self) -> str:
-        return (await asyncio.wait_for(self.reader.readline(), 5)).decode().strip()
+        return (await asyncio.wait_for(self.reader.readline(), 30)).decode().strip()
 
 
 @pytest.fixture
@@ -294,7 +294,7 @@ async def connect():
     writers = []
 
     async def connect(address: tuple[str, int]) -> Client:
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(*address), 5)
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(*address), 30)
         writers.append(writer)
         return Client(reader, writer)
 
@@ -309,7 +309,7 @@ async def connect():
 def until():
     """Wait, not for long, until something is so."""
 
-    async def wait(is_so: Callable[[], object], timeout_s: float = 5.0) -> None:
+    async def wait(is_so: Callable[[], object], timeout_s: float = 30.0) -> None:
         async with asyncio.timeout(timeout_s):
             while not is_so():  # noqa: ASYNC110 - waits for what other code does, which sets no event
                 await asyncio.sleep(0.005)

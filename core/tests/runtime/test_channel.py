@@ -104,7 +104,7 @@ async def test_a_result_that_cannot_travel_is_an_error_and_not_a_silence(pair):
         return lambda: None
 
     with pytest.raises(Exception, match=r"lambda|pickle"):
-        await asyncio.wait_for(pair(odd=odd).here.call("odd"), 5)
+        await asyncio.wait_for(pair(odd=odd).here.call("odd"), 30)
 
 
 async def test_a_call_of_nothing_is_an_error(pair):

@@ -77,7 +77,7 @@ class Work:
             self.state = "ended"
 
 
-async def test_background_work_begins_when_the_component_is_entered(surroundings):
+async def test_background_work_begins_when_the_component_is_entered(surroundings, until):
     made, early, late = context(surroundings), Work(), Work()
     assert not made.has_background
     made.background.start("refresh", early)
@@ -86,7 +86,7 @@ async def test_background_work_begins_when_the_component_is_entered(surroundings
     assert early.state == "not begun"
     made.start_background()
     made.background.start("more", late)
-    await asyncio.sleep(0.001)
+    await until(lambda: late.state == "running")
     assert (early.state, late.state) == ("running", "running")
     assert [report.name for report in surroundings.supervisor.reports()] == [
         "policy cache: more",

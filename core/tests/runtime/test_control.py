@@ -94,7 +94,7 @@ def options(kit):
 async def control(options, plane):
     made = ControlPlane(options, plane)
     yield made
-    await asyncio.wait_for(made.stop(), 5)
+    await asyncio.wait_for(made.stop(), 30)
 
 
 async def ask(control: ControlPlane, path: str, method: str = "GET", authorization: str | None = "Bearer secret"):
@@ -203,18 +203,21 @@ async def test_settling_waits_for_the_reload_that_is_under_way(control, options,
     go_on = asyncio.Event()
     prepare = plane.prepare
 
+    began = asyncio.Event()
+
     async def slow(configuration):
+        began.set()
         await go_on.wait()
         await prepare(configuration)
 
     plane.prepare = slow
     reloading = asyncio.ensure_future(control.reload())
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(began.wait(), 30)
     settling = asyncio.ensure_future(control.settle())
     await asyncio.sleep(0.05)
     assert not settling.done()
     go_on.set()
-    await asyncio.wait_for(settling, 5)
+    await asyncio.wait_for(settling, 30)
     assert reloading.done()
     assert not control.is_ready
 
@@ -223,13 +226,16 @@ async def test_settling_does_not_wait_for_ever(control, options, plane, monkeypa
     monkeypatch.setattr(controlling, "SETTLE_TIMEOUT_S", 0.02)
     await control.start(options.load())
 
+    began = asyncio.Event()
+
     async def stuck(configuration):
+        began.set()
         await asyncio.Event().wait()
 
     plane.prepare = stuck
     reloading = asyncio.ensure_future(control.reload())
-    await asyncio.sleep(0.05)
-    await asyncio.wait_for(control.settle(), 5)
+    await asyncio.wait_for(began.wait(), 30)
+    await asyncio.wait_for(control.settle(), 10)
     assert "does not end" in caplog.text
     reloading.cancel()
     await asyncio.wait([reloading])
@@ -238,13 +244,16 @@ async def test_settling_does_not_wait_for_ever(control, options, plane, monkeypa
 async def test_a_start_that_is_cancelled_leaves_nothing_behind(control, options, plane, kit):
     kit.add(kit.checker("checker", monitor=lambda self, directory: asyncio.Event().wait()))
 
+    began = asyncio.Event()
+
     async def stuck():
+        began.set()
         await asyncio.Event().wait()
 
     plane.commit = stuck
     options.text = SIMPLE + "plugins: {checker: {}}\n"
     starting = asyncio.ensure_future(control.start(options.load()))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(began.wait(), 30)
     starting.cancel()
     await asyncio.wait([starting])
     await control.stop()
@@ -458,7 +467,7 @@ async def test_a_provider_that_crashes_degrades_health_and_keeps_what_it_found(c
     assert [each.endpoint.port for each in plane.directory.instances("s")] == [1, 9]
 
 
-async def test_a_checker_begins_when_its_configuration_is_in_force(control, options, kit, plane):
+async def test_a_checker_begins_when_its_configuration_is_in_force(control, options, kit, plane, until):
     async def monitor(self, directory):
         kit.events.append(f"monitor after {plane.told}")
         await asyncio.Event().wait()
@@ -471,11 +480,10 @@ async def test_a_checker_begins_when_its_configuration_is_in_force(control, opti
     assert not any(event.startswith("monitor") for event in kit.events)
     plane.refuses = None
     await control.start(options.load())
-    await asyncio.sleep(0.001)
-    assert any(event.startswith("monitor") for event in kit.events)
+    await until(lambda: any(event.startswith("monitor") for event in kit.events))
 
 
-async def test_when_the_last_checker_goes_everything_counts_as_working(control, options, kit, plane):
+async def test_when_the_last_checker_goes_everything_counts_as_working(control, options, kit, plane, until):
     async def monitor(self, directory):
         for instance in directory.instances("s"):
             directory.mark(instance, is_healthy=False, reason="500")
@@ -484,8 +492,7 @@ async def test_when_the_last_checker_goes_everything_counts_as_working(control, 
     kit.add(kit.checker("checker", monitor=monitor))
     options.text = SIMPLE + "plugins: {checker: {}}\n"
     await control.start(options.load())
-    await asyncio.sleep(0.01)
-    assert plane.directory.service("s").available == ()
+    await until(lambda: plane.directory.service("s").available == ())
     await control.reload()
     assert plane.directory.service("s").available == ()
     options.text = SIMPLE

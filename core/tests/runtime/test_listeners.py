@@ -59,9 +59,9 @@ async def serve(listeners: Listeners, *wanted: tuple[Any, Listener]) -> None:
 
 
 async def greeting(address: tuple[str, int], *, tls: ssl.SSLContext | None = None) -> str:
-    reader, writer = await asyncio.wait_for(asyncio.open_connection(*address, ssl=tls), 5)
+    reader, writer = await asyncio.wait_for(asyncio.open_connection(*address, ssl=tls), 30)
     try:
-        return (await asyncio.wait_for(reader.read(), 5)).decode()
+        return (await asyncio.wait_for(reader.read(), 30)).decode()
     finally:
         writer.close()
         with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 
 import pytest
 
@@ -12,12 +13,28 @@ from gateway.runtime.reload import watch_files
 pytestmark = pytest.mark.anyio
 
 
+def write(path, text):
+    """Replace the file: one that is written anew is empty for a moment, which a busy machine makes a long one."""
+    new = path.with_suffix(".written")
+    new.write_text(text)
+    new.replace(path)
+
+
 @pytest.fixture
-async def watched(tmp_path, monkeypatch):
+async def watched(tmp_path, monkeypatch, until):
     """A file that is watched, and how often a reload was asked for."""
     monkeypatch.setattr(reloading, "POLL_INTERVAL_S", 0.02)
     path = tmp_path / "gateway.yaml"
-    path.write_text("a")
+    write(path, "a")
+    looked = threading.Event()
+    fingerprint = reloading._fingerprint
+
+    def look(files):
+        found = fingerprint(files)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(reloading, "_fingerprint", look)
     reloads: list[str] = []
 
     async def reload() -> None:
@@ -26,7 +43,7 @@ async def watched(tmp_path, monkeypatch):
             raise ConfigurationError([Problem("bad")])
 
     task = asyncio.ensure_future(watch_files(lambda: [path, tmp_path / "missing"], reload))
-    await asyncio.sleep(0.05)
+    await until(looked.is_set)  # what is changed before the first look is no change
     yield path, reloads
     task.cancel()
     await asyncio.wait([task])
@@ -35,7 +52,7 @@ async def watched(tmp_path, monkeypatch):
 
 async def test_a_change_reloads_once(watched, until):
     path, reloads = watched
-    path.write_text("changed")
+    write(path, "changed")
     await until(lambda: reloads)
     await asyncio.sleep(0.1)
     assert reloads == ["changed"]
@@ -54,17 +71,24 @@ async def test_a_file_that_is_replaced_is_a_change(watched, until):
 
 async def test_a_bad_file_is_followed_by_a_good_one(watched, until):
     path, reloads = watched
-    path.write_text("bad")
+    write(path, "bad")
     await until(lambda: reloads == ["bad"])
-    path.write_text("good")
+    write(path, "good")
     await until(lambda: reloads == ["bad", "good"])
 
 
-async def test_a_file_that_is_being_written_is_left_alone(watched, until):
+async def test_a_file_that_is_being_written_is_left_alone(watched, until, monkeypatch):
     path, reloads = watched
-    for number in range(10):
-        path.write_text("x" * (number + 5))
-        await asyncio.sleep(0.01)
+    look = reloading._fingerprint
+    texts = ["x" * (number + 5) for number in range(10)]
+
+    def write_and_look(files):
+        """Go on writing before every look, so that no two find the same file before the last text is there."""
+        if texts:
+            path.write_text(texts.pop(0))
+        return look(files)
+
+    monkeypatch.setattr(reloading, "_fingerprint", write_and_look)
     await until(lambda: reloads)
     assert reloads == ["x" * 14]
 
@@ -73,5 +97,5 @@ async def test_a_file_that_vanishes_and_comes_back(watched, until):
     path, reloads = watched
     path.unlink()
     await until(lambda: reloads == ["gone"])
-    path.write_text("back")
+    write(path, "back")
     await until(lambda: reloads == ["gone", "back"])

@@ -87,13 +87,13 @@ class Bench:
 
     async def start(self) -> None:
         self.watch.start(self.supervisor)
-        await asyncio.wait_for(self.watch.has_published.wait(), 5)
+        await asyncio.wait_for(self.watch.has_published.wait(), 30)
         await self.apply()
         self.served.clear()
         self.sources.start(self.supervisor)
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.served) < count:  # noqa: ASYNC110 - what it waits for has no event
                 await asyncio.sleep(0)
 
@@ -205,7 +205,7 @@ async def test_what_cannot_be_served_is_said_and_tried_again(bench, monkeypatch)
     await bench.until(1)
     bench.refusal = "port taken"
     bench.source.publish([rule("/a", "one"), rule("/b", "two")])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(bench.source.outcomes) < 2:  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0)
     one, two = bench.source.outcomes
@@ -219,7 +219,7 @@ async def test_what_took_long_to_fail_is_tried_again_as_soon_as_anything_else(be
     await bench.start()
     bench.took_s, bench.refusal = 30.0, "worker 2 cannot prepare"
     bench.source.publish([rule("/a")])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(bench.slept) < 2:  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0)
     assert bench.slept[1] == RETRY_S

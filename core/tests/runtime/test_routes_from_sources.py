@@ -55,7 +55,7 @@ class Routes:
         return int(answer.status)
 
     async def until(self, target: str, status: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await self.status(target) != status:  # noqa: ASYNC110 - it is asked over HTTP
                 await asyncio.sleep(0.01)
 
@@ -68,7 +68,7 @@ class Routes:
 
     async def settled(self, count: int) -> None:
         """Wait until the gateway has taken over so many rules, served or not."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await self.source())["rules"] != count:  # noqa: ASYNC110 - it is asked over HTTP
                 await asyncio.sleep(0.01)
 
@@ -224,7 +224,7 @@ async def test_a_source_that_fails_keeps_its_rules_and_recovers(routes, caplog):
     routes.write(SHOP)
     await routes.start()
     routes.file.write_text("[{")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while "route source 'routes_file' crashed" not in caplog.text:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert await routes.status("/shop/1") == 200

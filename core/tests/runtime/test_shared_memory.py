@@ -110,7 +110,7 @@ def test_a_lock_excludes_other_processes_but_not_for_ever(store, holder):
     started_s = time.monotonic()
     with pytest.raises(TimeoutError, match="keeps a lock"), memory.lock():
         pass
-    assert 0.1 <= time.monotonic() - started_s < 2
+    assert 0.1 <= time.monotonic() - started_s < 20  # which is long on the busiest machine, and not for ever
     with memory.lock(1):
         pass  # another number is another lock
     memory.close()

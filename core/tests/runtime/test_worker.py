@@ -107,7 +107,7 @@ async def control(kit, monkeypatch):
     await asyncio.sleep(0)
     yield made
     made.channel.tell("drain", 0.0)
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
     made.channel.close()
     for each in made.sockets.values():
         each.close()
@@ -140,14 +140,15 @@ async def test_a_configuration_that_it_cannot_serve_is_refused(control, connect,
     assert await client.ask("GET /a") == "200 /a"
 
 
-async def test_instances_are_those_of_the_control_plane(control, connect):
+async def test_instances_are_those_of_the_control_plane(control, connect, until):
     await control.serve()
     client = await connect(control.address)
+    directory = control.worker._directory
     control.channel.tell("change", "s", GONE)
-    await asyncio.sleep(0.01)
+    await until(lambda: not directory.service("s").available)
     assert (await client.ask()).startswith("503 ")
     control.channel.tell("change", "s", Change((PACKED,)))
-    await asyncio.sleep(0.01)
+    await until(lambda: directory.service("s").available)
     assert (await client.ask()).startswith("200 ")
 
 
@@ -219,7 +220,7 @@ async def test_how_it_is_doing(control, connect, kit, until):
     """
     await control.serve(text)
     await connect(control.address)
-    await asyncio.sleep(0.01)
+    await until(lambda: control.worker._plane.connections() == 1)
     assert await control.channel.call("report") == {"connections": 1, "inFlight": 0}
     await until(lambda: any(each[1] and each[1][0].is_restarting for each in control.told))
 
@@ -246,12 +247,12 @@ async def test_it_drains_when_told(control, connect, kit, until):
     client = await connect(control.address)
     asking = asyncio.ensure_future(client.ask("GET /a"))
     await until(lambda: control.worker._plane.in_flight() == 1)
-    control.channel.tell("drain", 30.0)
+    control.channel.tell("drain", 300.0)
     await asyncio.sleep(0.05)
     assert not control.task.done()
     release.set()
     assert await asking == "200 finished"
-    await asyncio.wait_for(control.task, 5)
+    await asyncio.wait_for(control.task, 30)
     await until(lambda: control.is_closed)
 
 
@@ -264,10 +265,10 @@ async def test_told_twice_it_hurries(control, connect, kit, until):
     client = await connect(control.address)
     asking = asyncio.ensure_future(client.ask("GET /a"))
     await until(lambda: control.worker._plane.in_flight() == 1)
-    control.channel.tell("drain", 30.0)
+    control.channel.tell("drain", 300.0)
     await asyncio.sleep(0.05)
     control.channel.tell("drain", 0.0)
-    await asyncio.wait_for(control.task, 5)
+    await asyncio.wait_for(control.task, 30)
     await asyncio.wait([asking])
 
 
@@ -276,7 +277,7 @@ async def test_without_a_control_plane_it_finishes_and_stops(control, connect, c
     client = await connect(control.address)
     control.channel.close()
     assert await client.line() == ""
-    await asyncio.wait_for(control.task, 5)
+    await asyncio.wait_for(control.task, 20)
     assert "the control plane is gone" in caplog.text
 
 

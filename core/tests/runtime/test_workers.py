@@ -159,7 +159,7 @@ async def pool(script, monkeypatch):
     made = WorkerPool(RunOptions(), 2, answer)
     made.processes = processes  # type: ignore[attr-defined]  # for the tests
     yield made
-    await asyncio.wait_for(made.stop(0), 10)
+    await asyncio.wait_for(made.stop(0), 30)
     for process in processes:
         process.die()
 
@@ -598,7 +598,7 @@ async def test_whoever_is_in_a_hurry_is_passed_on(pool, script, until):
 async def test_a_worker_that_does_not_end_is_killed(pool, script, caplog):
     await serve(pool, "one")
     script.steps["drain"] = lambda process: asyncio.Event().wait()
-    await asyncio.wait_for(pool.stop(0), 5)
+    await asyncio.wait_for(pool.stop(0), 30)
     assert [process.returncode for process in pool.processes] == [-9, -9]
     assert "does not stop and is killed" in caplog.text
 
@@ -609,7 +609,7 @@ async def test_stopping_while_a_worker_is_being_replaced(pool, until, monkeypatc
         slot.delay_s = 60
     pool.processes[0].die()
     await asyncio.sleep(0.02)
-    await asyncio.wait_for(pool.stop(0), 5)
+    await asyncio.wait_for(pool.stop(0), 30)
     assert alive(pool) == []
 
 

@@ -525,7 +525,7 @@ async def test_a_connector_that_waits_gets_a_task_of_its_own(service, dispatch_t
         waits = True
 
         async def open(self, instance, exchange):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 await asyncio.sleep(0)
             return Response.text("later")
 

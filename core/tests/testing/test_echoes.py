@@ -49,7 +49,7 @@ async def test_messages_come_back_through_a_gateway(gateway_factory, upstream):
     upstream.answer = websocket_echo
     gateway = await gateway_factory(upstream=upstream, rule={"allowUpgrade": ["websocket"]})
     url = gateway.url.replace("http", "ws")
-    async with asyncio.timeout(10), websockets.connect(f"{url}/chat", compression=None) as socket:
+    async with asyncio.timeout(30), websockets.connect(f"{url}/chat", compression=None) as socket:
         for message in ("tea", b"\x00" * 200, "x" * 70_000):
             await socket.send(message)
             assert await socket.recv() == message
@@ -91,7 +91,7 @@ async def test_a_delay_ends_when_the_client_is_gone(upstream):
     client = Client(upstream.host, upstream.port)
     await client.__aenter__()
     asking = asyncio.ensure_future(client.ask("GET", "/"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not upstream.requests:  # noqa: ASYNC110 - what it waits for has no event
             await asyncio.sleep(0.005)
         asking.cancel()
