@@ -14,6 +14,7 @@ import trustme
 from gateway.errors import ConfigurationError
 from gateway.interfaces import Listener
 from gateway.runtime.listeners import Listeners, bind
+from gateway.testing import free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -164,8 +165,7 @@ async def test_a_socket_that_is_not_wanted_any_more_is_closed(listeners):
 async def test_what_is_discarded_is_closed_and_the_rest_goes_on(listeners):
     await serve(listeners, (Adapter("one"), ANY))
     (address,) = listeners.addresses()
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        free = other.getsockname()
+    free = ("127.0.0.1", free_port())
     await listeners.prepare([(Adapter("two"), ANY), (Adapter("two"), Listener(host=free[0], port=free[1]))])
     listeners.discard()
     await asyncio.sleep(0.01)
@@ -175,9 +175,8 @@ async def test_what_is_discarded_is_closed_and_the_rest_goes_on(listeners):
 
 async def test_a_failure_closes_what_was_opened_before_it(listeners):
     """A socket that listens and is not served lets clients wait for ever."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
-        free = other.getsockname()
-        other.close()
+    free = ("127.0.0.1", free_port())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         with pytest.raises(ConfigurationError, match="another process has the port"):
             await listeners.prepare(
                 [
@@ -196,8 +195,7 @@ async def test_preparing_again_forgets_what_was_prepared_before(listeners):
 
 
 async def test_one_address_cannot_be_served_twice(listeners):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        _, port = other.getsockname()
+    port = free_port()
     listener = Listener(host="127.0.0.1", port=port)
     with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} is asked for twice"):
         await listeners.prepare([(Adapter("one"), listener), (Adapter("two"), listener)])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.errors import ConfigurationError
+from gateway.runtime.route_sources import SHORTEST_GAP_S
 from gateway.testing import Reply
 
 if TYPE_CHECKING:
@@ -246,12 +248,14 @@ async def test_a_source_that_is_new_after_a_reload_does_not_lose_its_rules_meanw
 async def test_a_flood_of_changes_causes_few_reloads(routes, caplog):
     caplog.set_level("INFO", "gateway.runtime")
     await routes.start()
+    began_s = time.monotonic()
     for number in range(40):
         routes.write(*([SHOP] if number % 2 else []))
         await asyncio.sleep(0.03)
     routes.write(SHOP)
     await routes.until("/shop/1", 200)
-    assert caplog.text.count("route sources: ") <= 4
+    # One a second at most, and the first at once: on a busy machine it takes more seconds.
+    assert caplog.text.count("route sources: ") <= (time.monotonic() - began_s) / SHORTEST_GAP_S + 2
 
 
 async def test_what_means_the_same_causes_no_reload(routes, caplog):

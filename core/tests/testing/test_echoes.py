@@ -105,9 +105,9 @@ def test_grpc_messages_come_back(grpc_upstream):
     message = base64.b64encode(os.urandom(99))
     with grpc.insecure_channel(f"{grpc_upstream.host}:{grpc_upstream.port}") as channel:
         unary = channel.unary_unary("/tea.Kettle/Boil")
-        assert unary(message, metadata=[("x-tea", "green")], timeout=10) == message
+        assert unary(message, metadata=[("x-tea", "green")], timeout=30) == message
         stream = channel.stream_stream("/tea.Kettle/Pour")
-        assert list(stream(iter([b"a", b"b", message]), timeout=10)) == [b"a", b"b", message]
+        assert list(stream(iter([b"a", b"b", message]), timeout=30)) == [b"a", b"b", message]
     assert [method for method, _ in grpc_upstream.calls] == ["/tea.Kettle/Boil", "/tea.Kettle/Pour"]
     assert grpc_upstream.calls[0][1]["x-tea"] == "green"
     assert grpc_upstream.instance["port"] == grpc_upstream.port
