@@ -7,6 +7,7 @@ import atexit
 import dataclasses
 import importlib
 import inspect
+import re
 import shutil
 import sys
 import tempfile
@@ -17,9 +18,13 @@ from gateway.registrations import CommandRegistration, Registration
 from gateway.scaffold import write_plugin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pytest
+
     from gateway.testing import CommandContract, ComponentContract
 
-__all__ = ["breach", "written"]
+__all__ = ["breach", "told_in_the_end", "written"]
 
 
 def written(kind: str, name: str, module: str) -> Any:
@@ -63,3 +68,27 @@ def breach(contract: type[ComponentContract | CommandContract], component: Any, 
     except AssertionError as error:
         return str(error)
     return ""
+
+
+def told_in_the_end(
+    said: str, tell: Callable[[], str], patience: Mapping[str, float], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Return what a check says, asked with little patience first, since most that is broken is found by waiting.
+
+    On a busy machine what works takes longer than that, and the check stops at it before it comes to what is broken:
+    then it is asked again with more.
+
+    Args:
+        said: What it should say.
+        tell: Asks it.
+        patience: How many seconds it waits for things, by the name of the constant in ``gateway.testing.contracts``.
+        monkeypatch: Sets that.
+    """
+    told = ""
+    for times in (1, 4, 16):
+        for name, seconds in patience.items():
+            monkeypatch.setattr(f"gateway.testing.contracts.{name}", seconds * times)
+        told = tell()
+        if re.search(said, told):
+            break
+    return told

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from core.tests.testing.broken.harness import breach, written
+from core.tests.testing.broken.harness import breach, told_in_the_end, written
 
 from gateway import AdapterRegistration
 from gateway.interfaces import Listener
@@ -183,9 +183,13 @@ def ends_well(self, error):
     ],
 )
 def test_it_is_caught(adapter, check, said, monkeypatch):
-    for module in ("expectation", "adapter", "adapter_serving", "answering"):
-        monkeypatch.setattr(f"gateway.testing.contracts.{module}.PATIENCE_S", 0.5)
-    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.02)
-    told = breach(LineContract, adapter, check)
+    patience = {
+        "expectation.PATIENCE_S": 0.5,
+        "adapter.PATIENCE_S": 0.5,
+        "adapter_serving.PATIENCE_S": 0.5,
+        "answering.PATIENCE_S": 0.5,
+        "leaks.SETTLE_S": 0.02,
+    }
+    told = told_in_the_end(said, lambda: breach(LineContract, adapter, check), patience, monkeypatch)
     gc.collect()
     assert re.search(said, told)

@@ -11,7 +11,7 @@ import re
 import time
 
 import pytest
-from core.tests.testing.broken.harness import breach, written
+from core.tests.testing.broken.harness import breach, told_in_the_end, written
 from pydantic import Field, SecretStr
 
 from gateway import AdminRouteRegistration, Body, Config, ErrorType, GatewayError, Response
@@ -183,6 +183,5 @@ BESIDE = AdminRouteRegistration(
     ],
 )
 def test_it_is_caught(endpoint, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.expectation.PATIENCE_S", 0.3)
-    monkeypatch.setattr("gateway.testing.contracts.cancelling.PATIENCE_S", 0.3)
-    assert re.search(said, breach(AwayContract, endpoint, check))
+    patience = {"expectation.PATIENCE_S": 0.3, "cancelling.PATIENCE_S": 0.3}
+    assert re.search(said, told_in_the_end(said, lambda: breach(AwayContract, endpoint, check), patience, monkeypatch))

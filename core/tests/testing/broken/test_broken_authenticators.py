@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from core.tests.testing.broken.harness import breach
+from core.tests.testing.broken.harness import breach, told_in_the_end
 from pydantic import Field, SecretStr
 
 from gateway import AuthenticatorRegistration, Config, Headers, Principal, Request, Unauthorized
@@ -387,10 +387,9 @@ class FailsAtTheEnd(Words):
     ],
 )
 def test_it_is_caught(authenticator, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.expectation.PATIENCE_S", 0.2)
-    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.05)
+    patience = {"expectation.PATIENCE_S": 0.2, "leaks.SETTLE_S": 0.05}
     LeavesAThread.over.clear()
-    told = breach(WordContract, authenticator, check)
+    told = told_in_the_end(said, lambda: breach(WordContract, authenticator, check), patience, monkeypatch)
     LeavesAThread.over.set()
     while LeavesASocket.sockets:
         LeavesASocket.sockets.pop().close()

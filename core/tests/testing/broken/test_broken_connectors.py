@@ -9,7 +9,7 @@ import time
 
 import h11
 import pytest
-from core.tests.testing.broken.harness import breach
+from core.tests.testing.broken.harness import breach, told_in_the_end
 
 from gateway import Body, ConnectorRegistration, ErrorType, GatewayError, Headers, Response
 from gateway.testing import HttpConnectorContract
@@ -237,10 +237,8 @@ async def send_half(self, exchange):
     ],
 )  # fmt: skip
 def test_it_is_caught(connector, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.expectation.PATIENCE_S", 0.5)
-    monkeypatch.setattr("gateway.testing.contracts.http_connector.PATIENCE_S", 0.5)
-    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.02)
-    told = breach(LinkContract, connector, check)
+    patience = {"expectation.PATIENCE_S": 0.5, "http_connector.PATIENCE_S": 0.5, "leaks.SETTLE_S": 0.02}
+    told = told_in_the_end(said, lambda: breach(LinkContract, connector, check), patience, monkeypatch)
     LeavesConnections.kept.clear()
     gc.collect()
     assert re.search(said, told)

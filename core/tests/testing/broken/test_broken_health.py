@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from core.tests.testing.broken.harness import breach
+from core.tests.testing.broken.harness import breach, told_in_the_end
 
 from gateway import HealthCheckerRegistration
 from gateway.testing import HealthCheckerContract
@@ -150,6 +150,5 @@ class NeverEnds(Asks):
     ],
 )
 def test_it_is_caught(checker, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.health.PATIENCE_S", 0.4)
-    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.02)
-    assert re.search(said, breach(AskContract, checker, check))
+    patience = {"health.PATIENCE_S": 0.4, "leaks.SETTLE_S": 0.02}
+    assert re.search(said, told_in_the_end(said, lambda: breach(AskContract, checker, check), patience, monkeypatch))

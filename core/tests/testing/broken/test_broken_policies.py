@@ -7,7 +7,7 @@ import re
 import time
 
 import pytest
-from core.tests.testing.broken.harness import breach
+from core.tests.testing.broken.harness import breach, told_in_the_end
 from pydantic import Field
 
 from gateway import Body, Config, PolicyRegistration, Response
@@ -236,6 +236,5 @@ class LeavesATask(Notes):
     ],
 )
 def test_it_is_caught(policy, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.expectation.PATIENCE_S", 0.3)
-    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.05)
-    assert re.search(said, breach(NoteContract, policy, check))
+    patience = {"expectation.PATIENCE_S": 0.3, "leaks.SETTLE_S": 0.05}
+    assert re.search(said, told_in_the_end(said, lambda: breach(NoteContract, policy, check), patience, monkeypatch))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from core.tests.testing.broken.harness import breach, written
+from core.tests.testing.broken.harness import breach, told_in_the_end, written
 
 from gateway import RouteSourceRegistration, SourcedRule
 from gateway.testing import RouteSourceContract
@@ -197,10 +197,9 @@ class SettlesSlowly(Lines):
     ],
 )
 def test_it_is_caught(source, check, said, monkeypatch):
-    monkeypatch.setattr("gateway.testing.contracts.watching.PATIENCE_S", 0.3)
-    monkeypatch.setattr("gateway.testing.contracts.leaks.SETTLE_S", 0.05)
+    patience = {"watching.PATIENCE_S": 0.3, "leaks.SETTLE_S": 0.05}
 
     def build(config, context):
         return source(config, context.resolve(config.path))
 
-    assert re.search(said, breach(LineContract, build, check))
+    assert re.search(said, told_in_the_end(said, lambda: breach(LineContract, build, check), patience, monkeypatch))
