@@ -65,7 +65,11 @@ class Site:
     def _forget(self, module: str) -> None:
         parts = module.split(".")
         for length in range(1, len(parts) + 1):
-            self._monkeypatch.delitem(sys.modules, ".".join(parts[:length]), raising=False)
+            name = ".".join(parts[:length])
+            # So that what the import puts there goes away again, also where nothing was before: another test may need
+            # the real one.
+            self._monkeypatch.setitem(sys.modules, name, None)
+            del sys.modules[name]
 
 
 @pytest.fixture
