@@ -112,7 +112,9 @@ async def test_node_ports_are_reached_at_every_node(api, follow):
     following = await follow(endpointMode="nodePort")
     await following.until_services({"orders": ["192.0.2.1:30080", "192.0.2.2:30080", "!192.0.2.3:30080"]})
     assert following.latest["orders"][0].metadata["zone"] == "zone-a"
-    assert "service inside in shop is left out: its port http has no node port" in following.status["problems"]
+    await following.until(
+        lambda: "service inside in shop is left out: its port http has no node port" in following.status["problems"]
+    )
     api.delete(node("b"))
     await following.until_services({"orders": ["192.0.2.1:30080", "!192.0.2.3:30080"]})
 
@@ -140,7 +142,12 @@ async def test_load_balancers_are_reached_at_all_their_addresses(api, follow):
     following = await follow(endpointMode="loadBalancer")
     await following.until_services({"orders": ["192.0.2.9:80", "lb.example:80"]})
     assert following.latest["orders"][0].metadata["type"] == "loadbalancer"
-    assert "service none in shop is left out: its load balancer has no address yet" in str(following.status["problems"])
+    await following.until(
+        lambda: (
+            "service none in shop is left out: its load balancer has no address yet"
+            in str(following.status["problems"])
+        )
+    )
 
 
 async def test_the_type_of_the_service_may_decide(api, follow):
@@ -153,7 +160,7 @@ async def test_the_type_of_the_service_may_decide(api, follow):
     )
     following = await follow(endpointMode="auto")
     await following.until_services({"a": ["192.0.2.9:80"], "b": ["192.0.2.1:30080"], "c": ["10.96.0.10:80"]})
-    assert "service d in shop is left out: it is headless" in str(following.status["problems"])
+    await following.until(lambda: "service d in shop is left out: it is headless" in str(following.status["problems"]))
 
 
 async def test_only_what_is_needed_is_asked_for(api, follow):
