@@ -206,10 +206,12 @@ async def test_services_of_two_namespaces_are_never_mixed(api, follow, caplog):
     api.apply(service(namespace="test"), endpoint_slice("10.0.0.9", namespace="test"))
     both = {"orders.shop": ["10.0.0.1:8080"], "orders.test": ["10.0.0.9:8080"]}
     await following.until_services(both)
-    assert "2 namespaces have a service orders; they are called orders.shop, orders.test" in caplog.text
+    await following.until(
+        lambda: "2 namespaces have a service orders; they are called orders.shop, orders.test" in caplog.text
+    )
     api.delete(service(namespace="test"))
     await following.until_services(KNOWN)
-    assert following.status["problems"] == []
+    await following.until(lambda: following.status["problems"] == [])
 
 
 async def test_names_can_have_their_namespace_always(api, follow):
