@@ -123,7 +123,7 @@ async def test_what_changes_together_is_taken_over_together_and_not_all_the_time
     bench.source.publish([rule("/c")])
     await bench.until(2)
     assert bench.served == [["/a", "/b"], ["/c"]]
-    assert bench.slept[:4] == [0.05, 1.0, 0.05, 1.0]
+    assert bench.slept[:4] == [0.05, 0.5, 0.05, 0.5]
 
 
 async def test_a_large_configuration_is_taken_over_less_often(bench):

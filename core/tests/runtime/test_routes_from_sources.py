@@ -254,7 +254,7 @@ async def test_a_flood_of_changes_causes_few_reloads(routes, caplog):
         await asyncio.sleep(0.03)
     routes.write(SHOP)
     await routes.until("/shop/1", 200)
-    # One a second at most, and the first at once: on a busy machine it takes more seconds.
+    # Two a second at most, and the first at once: on a busy machine it takes more seconds.
     assert caplog.text.count("route sources: ") <= (time.monotonic() - began_s) / SHORTEST_GAP_S + 2
 
 

@@ -28,8 +28,9 @@ logger = logging.getLogger("gateway.routes")
 
 GATHER_S = 0.05
 """Between the first change and taking over: what changes together comes one after the other."""
-SHORTEST_GAP_S = 1.0
-"""Between the end of taking over and the beginning of the next: a source that flaps causes one a second."""
+SHORTEST_GAP_S = 0.5
+"""Between the end of taking over and the beginning of the next: a source that flaps causes two a second, and what comes
+just after another change is served within a second, too."""
 GAP_PER_DURATION = 4.0
 """The same, in durations of the last: whatever the size of the configuration, four fifths of the time are left."""
 RETRY_S = 30.0
