@@ -67,7 +67,7 @@ class FakeApiServer:
 
     Attributes:
         token: What it wants in ``Authorization``; empty wants nothing.
-        forbidden: Namespaces, or resources, of which it tells nobody.
+        forbidden: Namespaces, resources, or ``<resource> of <namespace>``, of which it tells nobody.
         behaviours: What it does instead of answering: by ``list`` or ``watch`` and resource, such as ``list services``.
         asked: All requests, in order.
         oldest: Versions before this one are gone.
@@ -230,12 +230,14 @@ class FakeApiServer:
 
     async def _answer(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         what = "patch" if asked.method == "PATCH" else "watch" if asked.is_watch else "list"
+        there = f"{asked.resource} of {asked.namespace}"
+        refused = {asked.namespace, asked.resource, f"{what} {asked.resource}", there}
         behaviour = self.behaviours.get(f"{what} {asked.resource}")
         if behaviour is not None:
             await behaviour(asked, writer)
         elif self.token and asked.headers.get("authorization") != f"Bearer {self.token}":
             answer(writer, status_object(401, "Unauthorized"), 401)
-        elif {asked.namespace, asked.resource, f"{what} {asked.resource}"} & self.forbidden:
+        elif refused & self.forbidden:
             answer(writer, status_object(403, f'cannot list resource "{asked.resource}"'), 403)
         elif asked.resource not in RESOURCES:
             answer(writer, status_object(404, "the server could not find the requested resource"), 404)

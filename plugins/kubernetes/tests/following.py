@@ -28,6 +28,7 @@ class Context:
         self.exposed: dict[str, Callable[[], object]] = {}
         self.work: dict[str, Callable[[], Awaitable[None]]] = {}
         self.crashes: dict[str, list[str]] = {}
+        self.kept: dict[str, Any] = {}
         self._folder = folder
 
     @property
@@ -39,6 +40,9 @@ class Context:
 
     def expose(self, key: str, make: Callable[[], object]) -> None:
         self.exposed[key] = make
+
+    def keep(self, key: str, make: Callable[[], Any]) -> Any:
+        return self.kept.setdefault(key, make())
 
     def resolve(self, path: str) -> Path:
         return self._folder / path
@@ -53,10 +57,12 @@ class Context:
 
 
 class Following:
-    """A provider that watches, and what it published."""
+    """A provider that watches, and what it published; ``before`` is the one that a reload replaces."""
 
-    def __init__(self, folder: Path, **given: Any) -> None:
+    def __init__(self, folder: Path, before: Following | None = None, **given: Any) -> None:
         self.context = Context(folder)
+        if before is not None:
+            self.context.kept = before.context.kept
         self.snapshots: list[Mapping[str, Sequence[Endpoint]]] = []
         self.provider = KubernetesProvider(
             KubernetesConfig.model_validate({"timeout": "1s", **given}), cast("BuildContext", self.context)

@@ -192,6 +192,43 @@ async def test_services_whose_instances_cannot_be_listed_are_not_said_to_have_no
     await following.until_services(KNOWN)
 
 
+@pytest.mark.parametrize("forbidden", [{"billing"}, {"endpointslices of billing"}])
+async def test_a_namespace_that_cannot_be_listed_after_a_reload_keeps_what_was_found_before(api, follow, forbidden):
+    api.apply(service(), endpoint_slice("10.0.0.1"))
+    api.apply(service("bills", "billing"), endpoint_slice("10.0.0.2", of="bills", namespace="billing"))
+    namespaces = ["shop", "billing"]
+    before = await follow(namespaces=namespaces)
+    known = {"orders": ["10.0.0.1:8080"], "bills": ["10.0.0.2:8080"]}
+    await before.until_services(known)
+    await before.stop()
+    api.forbidden = forbidden
+    after = await follow(before=before, namespaces=namespaces)
+    await after.until(lambda: after.snapshots)
+    assert after.services == known
+    assert after.provider.names["billing", "bills"] == "bills"
+    api.apply(endpoint_slice("10.0.0.3"))
+    await after.until_services({"orders": ["10.0.0.3:8080"], "bills": ["10.0.0.2:8080"]})
+    # What has gone meanwhile is gone once that is known, and where nobody asks any more.
+    api.delete(service("bills", "billing"))
+    api.forbidden = set()
+    await after.until_services({"orders": ["10.0.0.3:8080"]})
+    api.forbidden = {"shop"}
+    other = await follow(before=after, namespaces=["shop", "empty"])
+    await other.until(lambda: other.snapshots)
+    assert other.services == {"orders": ["10.0.0.3:8080"]}
+
+
+async def test_what_another_context_had_is_not_kept(api, follow):
+    api.apply(service(), endpoint_slice("10.0.0.1"))
+    before = await follow(namespaces=["shop", "billing"])
+    await before.until_services(KNOWN)
+    await before.stop()
+    api.forbidden = {"shop"}
+    after = await follow(before=before, context="here", namespaces=["shop", "billing"])
+    await after.until(lambda: after.snapshots)
+    assert after.services == {}
+
+
 async def test_rights_that_are_taken_away_leave_what_is_known(api, following):
     api.forbidden = {"endpointslices"}
     api.cut()

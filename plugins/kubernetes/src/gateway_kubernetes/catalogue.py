@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from gateway_kubernetes.objects import Key
     from gateway_kubernetes.reflection import Record
 
+    Joined = dict[Key, tuple[Endpoint, ...]]
+    """All services by namespace and name, with their instances."""
     Snapshot = Mapping[str, tuple[Endpoint, ...]]
     """All services by name, with their instances."""
     Names = Mapping[Key, str]
     """What services are called, by namespace and name."""
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "named"]
 
 
 class Catalogue:
@@ -31,16 +33,12 @@ class Catalogue:
     Args:
         exposure: What services offer.
         addressing: Where they are reached.
-        has_qualified_names: Whether every name has its namespace.
         changed: Called when there may be something new to publish, or to say; from whichever thread.
     """
 
-    def __init__(
-        self, exposure: Exposure, addressing: Addressing, changed: Callable[[], None], *, has_qualified_names: bool
-    ) -> None:
+    def __init__(self, exposure: Exposure, addressing: Addressing, changed: Callable[[], None]) -> None:
         self._exposure = exposure
         self._addressing = addressing
-        self._has_qualified_names = has_qualified_names
         self._changed = changed
         self._lock = threading.Lock()
         self._services: dict[Key, Service] = {}
@@ -48,7 +46,7 @@ class Catalogue:
         self._homes: dict[Key, Key] = {}
         self._nodes: dict[Key, Node] = {}
         self._outdated: set[Key] = set()
-        self._published: dict[Key, tuple[Endpoint, ...]] = {}
+        self._published: Joined = {}
         self._problems: dict[Key, str] = {}
 
     def change(self, removed: Sequence[Record], put: Sequence[Record]) -> None:
@@ -60,15 +58,13 @@ class Catalogue:
                 self._put(record)
         self._changed()
 
-    def snapshot(self) -> tuple[Snapshot, Names, list[str]]:
-        """Return all services by name with their instances, their names, and the problems of those left out."""
+    def joined(self) -> tuple[Joined, list[str]]:
+        """Return all services with their instances, and the problems of those left out."""
         with self._lock:
             for key in self._outdated:
                 self._resolve(key)
             self._outdated.clear()
-            published = dict(self._published)
-            problems = sorted(self._problems.values())
-        return _named(published, problems, has_qualified_names=self._has_qualified_names)
+            return dict(self._published), sorted(self._problems.values())
 
     def _remove(self, record: Record) -> None:
         if isinstance(record, Service):
@@ -121,18 +117,25 @@ class Catalogue:
                 self._problems[key] = f"service {key[1]} in {key[0]} is left out: {error}"
 
 
-def _named(
-    published: Mapping[Key, tuple[Endpoint, ...]], problems: list[str], *, has_qualified_names: bool
-) -> tuple[Snapshot, Names, list[str]]:
-    """Name the services. Those of two namespaces are never mixed: neither is the one that a route meant."""
+def named(joined: Joined, *, has_qualified_names: bool) -> tuple[Snapshot, Names, list[str]]:
+    """Name the services. Those of two namespaces are never mixed: neither is the one that a route meant.
+
+    Args:
+        joined: The services.
+        has_qualified_names: Whether every name has its namespace.
+
+    Returns:
+        The services by name, the names, and which are called otherwise because there are several.
+    """
+    problems: list[str] = []
     namespaces: dict[str, list[str]] = {}
-    for namespace, name in published:
+    for namespace, name in joined:
         namespaces.setdefault(name, []).append(namespace)
     names = {
         (namespace, name): f"{name}.{namespace}" if has_qualified_names or len(namespaces[name]) > 1 else name
-        for namespace, name in published
+        for namespace, name in joined
     }
-    named = {names[key]: endpoints for key, endpoints in published.items()}
+    named = {names[key]: endpoints for key, endpoints in joined.items()}
     if not has_qualified_names:
         for name, found in sorted(namespaces.items()):
             if len(found) > 1:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from gateway.blocking import BlockingCalls
 from gateway_kubernetes.addressing import Addressing
-from gateway_kubernetes.catalogue import Catalogue
+from gateway_kubernetes.catalogue import Catalogue, named
 from gateway_kubernetes.cluster import ApiError, Cluster
 from gateway_kubernetes.exposure import Exposure
 from gateway_kubernetes.problems import ProblemLog
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from gateway import BuildContext
     from gateway.interfaces import Publish
-    from gateway_kubernetes.catalogue import Names, Snapshot
+    from gateway_kubernetes.catalogue import Joined, Names, Snapshot
     from gateway_kubernetes.config import KubernetesConfig
     from gateway_kubernetes.reflection import Resource
 
@@ -68,8 +69,11 @@ class KubernetesProvider:
             Exposure(config.gateway_annotation, config.annotation_prefix, config.port_name),
             addressing,
             self._tell,
-            has_qualified_names=config.qualified_names,
         )
+        self._namespaces = config.namespaces or ("",)
+        # What was published last, also by the provider before a reload; of one cluster only.
+        self._origin = (config.kubeconfig, config.context)
+        self._kept: dict[tuple[str, str], Joined] = context.keep("joined", dict)
         self._reflections = [
             self._reflection(resource, namespace, selector)
             for resource, selector, is_needed in (
@@ -78,7 +82,7 @@ class KubernetesProvider:
                 (NODES, "", addressing.needs_nodes),
             )
             if is_needed
-            for namespace in ((config.namespaces or ("",)) if resource.is_namespaced else ("",))
+            for namespace in (self._namespaces if resource.is_namespaced else ("",))
         ]
         for reflection in self._reflections:
             context.background.start(reflection.name, reflection.follow)
@@ -116,13 +120,16 @@ class KubernetesProvider:
             # Before the snapshot, so that what happens during it causes another one.
             self._changed.clear()
             # In a thread: ten thousand endpoints take a while, and this loop may be the one that serves.
-            snapshot, names, problems = await self._calls.run(self._catalogue.snapshot, JOIN_TIMEOUT_S)
-            if self._knows_instances:
+            unknown = self._unknown_namespaces
+            joined, snapshot, names, problems = await self._calls.run(partial(self._join, unknown), JOIN_TIMEOUT_S)
+            if len(unknown) < len(self._namespaces):
                 for step in steps(published, snapshot, CHANGES_AT_ONCE):
                     publish(step)
                     # What is served gets its turn.
                     await asyncio.sleep(0)
                 published = snapshot
+                self._kept.clear()
+                self._kept[self._origin] = joined
                 self._sizes = {service: len(endpoints) for service, endpoints in snapshot.items()}
             if any(reflection.is_listed for reflection in self._reflections):
                 self._take_names(names)
@@ -132,18 +139,24 @@ class KubernetesProvider:
             await self._changed.wait()
 
     @property
-    def _knows_instances(self) -> bool:
-        """Whether all that instances are made of was listed, in some namespace at least.
+    def _unknown_namespaces(self) -> frozenset[str]:
+        """Those in which not everything was listed that instances are made of."""
+        missing = [each for each in self._reflections if not each.is_listed]
+        if any(not each.resource.is_namespaced for each in missing):
+            return frozenset(self._namespaces)
+        return frozenset(each.namespace for each in missing)
+
+    def _join(self, unknown: frozenset[str]) -> tuple[Joined, Snapshot, Names, list[str]]:
+        """Return the services by namespace and by name, the names, and the problems.
 
         Services without their slices have no instances: said too early, that would take away what was found before a
-        reload.
+        reload. So of namespaces that are unknown it is what was published last.
         """
-        everywhere = [each for each in self._reflections if not each.resource.is_namespaced]
-        by_namespace: dict[str, list[Reflection]] = {}
-        for each in self._reflections:
-            if each.resource.is_namespaced:
-                by_namespace.setdefault(each.namespace, list(everywhere)).append(each)
-        return any(all(each.is_listed for each in needed) for needed in by_namespace.values())
+        joined, problems = self._catalogue.joined()
+        before = self._kept.get(self._origin, {})
+        joined.update({key: endpoints for key, endpoints in before.items() if key[0] in unknown})
+        snapshot, names, ambiguities = named(joined, has_qualified_names=self._config.qualified_names)
+        return joined, snapshot, names, [*problems, *ambiguities]
 
     @contextlib.contextmanager
     def naming(self, tell: Callable[[], None]) -> Iterator[None]:
