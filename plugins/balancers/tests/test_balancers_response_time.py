@@ -48,11 +48,6 @@ def test_what_is_known_outlives_a_change_of_the_others(pool, clock):
     clock.advance(10)
     table.follow([two, one, three])
     assert [table.latency_s(0), table.latency_s(1)] == [pytest.approx(2 * exp(-2)), 1.0]
-    assert len(table._seen) == 3
-    table.follow([one])
-    assert len(table._seen) == 3
-    table.follow([three])
-    assert len(table._seen) == 1
 
 
 def test_a_clock_that_jumps_back_does_no_harm(pool, clock):

@@ -33,12 +33,8 @@ class LatencyTable:
         self._decay_s = decay_s
         self._clock = clock
         self._line: Sequence[Instance] = ()
-        self._number_of: dict[Instance, int] = {}
-        self._free: list[int] = []
-        # By position in the line.
-        self._numbers = array("I")
-        # By number: the average, 0.0 before the first answer, and when it was worked out, one after the other; and
-        # the last measurement that is in it, compared by identity, as two may be equal.
+        # By position in the line: the average, 0.0 before the first answer, and when it was worked out, one after the
+        # other; and the last measurement that is in it, compared by identity, as two may be equal.
         self._averages = array("d")
         self._seen: list[float] = []
 
@@ -49,45 +45,33 @@ class LatencyTable:
             line: The instances, in the order in which they are asked about.
         """
         now_s = self._clock()
-        number_of = self._number_of
-        for gone in number_of.keys() - set(line):
-            self._free.append(number_of.pop(gone))
-        if not number_of:
-            self._free, self._averages, self._seen = [], array("d"), []
-        new = [instance for instance in line if instance not in number_of]
-        while new and self._free:
-            instance = new.pop()
-            number_of[instance] = number = self._free.pop()
-            self._put(number, instance.latency_s, instance.latency_s, now_s)
-        self._add(new, now_s)
+        places = dict(zip(self._line, range(len(self._line)), strict=True))
+        before, seen = self._averages, self._seen
+        averages: list[float] = []
+        self._seen = []
+        for instance in line:
+            place = places.get(instance)
+            if place is None:
+                measured = instance.latency_s
+                averages += (measured, now_s)
+            else:
+                measured = seen[place]
+                averages += (before[2 * place], before[2 * place + 1])
+            self._seen.append(measured)
+        self._averages = array("d", averages)
         self._line = line
-        self._numbers = array("I", [number_of[each] for each in line])
 
     def latency_s(self, position: int) -> float:
         """Return how long the instance at ``position`` takes to answer; 0.0 if nobody knows."""
         now_s = self._clock()
         measured = self._line[position].latency_s
-        number, averages = self._numbers[position], self._averages
-        passed_s = now_s - averages[2 * number + 1]
+        averages, place = self._averages, 2 * position
+        passed_s = now_s - averages[place + 1]
         # A clock that jumps back would make the past count more than once.
         kept = exp(-passed_s / self._decay_s) if passed_s > 0 else 1.0
-        latency_s = averages[2 * number] * kept
-        if measured is not self._seen[number]:
+        latency_s = averages[place] * kept
+        if measured is not self._seen[position]:
             latency_s = max(measured, latency_s + measured * (1 - kept))
-            self._put(number, latency_s, measured, now_s)
+            averages[place], averages[place + 1] = latency_s, now_s
+            self._seen[position] = measured
         return latency_s
-
-    def _add(self, instances: Sequence[Instance], now_s: float) -> None:
-        """Give instances numbers that are new; all at once, as there may be ten thousand."""
-        begin = len(self._seen)
-        self._number_of.update(zip(instances, range(begin, begin + len(instances)), strict=True))
-        measured = [instance.latency_s for instance in instances]
-        averages = array("d", bytes(16 * len(measured)))
-        averages[::2], averages[1::2] = array("d", measured), array("d", [now_s]) * len(measured)
-        self._averages += averages
-        self._seen += measured
-
-    def _put(self, number: int, latency_s: float, seen: float, now_s: float) -> None:
-        self._averages[2 * number] = latency_s
-        self._averages[2 * number + 1] = now_s
-        self._seen[number] = seen
