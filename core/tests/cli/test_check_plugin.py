@@ -38,15 +38,23 @@ NEEDY = """
 
 
 @pytest.fixture
-def check(capsys):
-    """Return a function that runs the command, and returns exit code, output and errors."""
+def check(capsys, monkeypatch, tmp_path):
+    """Return a function that runs the command, and returns exit code, output and errors.
+
+    The command is a program of its own and cleans up nothing; the tests after this one are in the same process.
+    """
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    known = {*sys.modules}
 
     def run(*words, **options):
         code = main(["check-plugin", *map(str, words)], **options)
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    return run
+    yield run
+    for name in {*sys.modules} - known:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(tmp_path):
+            del sys.modules[name]
 
 
 def test_a_bad_file_is_told_with_place_and_remedy(check):
