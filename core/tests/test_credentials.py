@@ -37,6 +37,13 @@ def test_a_cookie_is_found_however_often_it_is_there(cookies, found):
     assert cookie_values(asking(*cookies), "session") == found
 
 
+def test_what_other_fields_say_is_no_cookie():
+    request = Request("GET", "/", headers=Headers.of([("x-cookie", "session=abc"), ("cookies", "session=abc")]))
+    assert cookie_values(request, "session") == []
+    remove_cookie(request, "session")
+    assert request.headers.items() == [("x-cookie", "session=abc"), ("cookies", "session=abc")]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -127,8 +127,10 @@ async def test_an_authenticator_that_fails_lets_nobody_in(gateway, auth, caplog)
         async def authenticate(self, request):
             raise ConnectionError("no keys")
 
-    exchange = await gateway.ask(auth(Broken("jwt"), is_required=False))
-    assert exchange.response.status == 500
+    # Also where those who were asked before have nothing to say.
+    for authenticators in ([Broken("jwt")], [Token("key"), Broken("jwt")], [Broken("jwt"), Token("key")]):
+        exchange = await gateway.ask(auth(*authenticators, is_required=False))
+        assert exchange.response.status == 500
     assert gateway.service.asked == []
 
 

@@ -62,6 +62,13 @@ async def test_fields_may_have_other_names_or_be_left_out(told):
     assert fields == [("x-auth-type", "the service's own"), ("caller", "jo")]
 
 
+async def test_each_route_tells_it_under_its_own_names(told):
+    """Who calls is most often the same object, on all routes."""
+    jo = Principal(subject="jo")
+    for name in ("X-One", "X-Two", "X-One"):
+        assert await told(jo, subject=name) == [(name.lower(), "jo")]
+
+
 async def test_claims_have_fields_of_their_own(told):
     claims = {"text": "a b", "number": 1, "truth": True, "list": ["a"], "nothing": None}
     fields = await told(

@@ -190,9 +190,10 @@ def test_a_subject_of_any_length_makes_a_short_key_too():
     assert long != whose("principal", principal=Principal(subject="a" * 59_999, provider="jwt"))
 
 
-def test_an_unknown_key_is_refused():
+@pytest.mark.parametrize("key", ["ip", "header", "header:", "cookie:session", ""])
+def test_an_unknown_key_is_refused(key):
     with pytest.raises(ValueError, match="not a limit key"):
-        key_function("ip")
+        key_function(key)
 
 
 # What the configuration says of any limit.

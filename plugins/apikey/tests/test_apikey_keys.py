@@ -45,6 +45,7 @@ def test_a_key_that_stands_in_both_places_is_refused(tmp_path):
         (b"a: {key: s3cret", "line 2 is neither YAML nor JSON"),
         (b"a: {key: s3cret}\na: {key: s3cret2}", "has a key twice"),
         (b"a: {key: s3cret, key: s3cret2}", "has a key twice"),
+        (b"a: &a {key: s3cret}\nb: {<<: *a, key: s3cret2, key: s3cret3}", "has a key twice"),
         (b"\xff\xfe\x00s3cret", "is neither YAML nor JSON"),
         (b"a: !!python/object/apply:os.system [s3cret]", "is neither YAML nor JSON"),
         (b"[" * 100_000, "is neither YAML nor JSON"),
@@ -78,6 +79,15 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end(tmp_path):
         sparse.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(KeyFileError, match="larger than 64 MiB"):
         read_keys(file)
+
+
+def test_what_several_keys_share_may_stand_once(tmp_path):
+    file = tmp_path / "keys.yaml"
+    file.write_text(
+        "a: &a {key: one, scopes: [read]}\nb: &b {<<: *a, key: two}\nc: {<<: [*b], key: three, scopes: [write]}"
+    )
+    known = {name: (each.key.get_secret_value(), each.scopes) for name, each in read_keys(file).items()}
+    assert known == {"a": ("one", {"read"}), "b": ("two", {"read"}), "c": ("three", {"write"})}
 
 
 def test_an_empty_file_has_no_keys(tmp_path):

@@ -227,10 +227,12 @@ async def test_a_browser_offers_its_token_as_a_subprotocol_that_no_service_sees(
         "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
         "sec-websocket-version": "13",
         "sec-websocket-protocol": f"chat, bearer.{kit.token(keys.rsa)}, v2",
+        "x-list": "a,bearer.other,,b",
     }
     await gateway.ask("GET", "/", headers=headers)
     (request,) = upstream.requests
     assert request["sec-websocket-protocol"] == "chat, v2"
+    assert request["x-list"] == "a,bearer.other,,b"
     assert request["x-auth-subject"] == "jo"
 
 
@@ -393,6 +395,7 @@ async def test_the_spellings_of_the_original_are_taken(gateway_factory, upstream
         ),
         ({"publicKey": "PEM", "headerName": None}, "no request could carry a token"),
         ({"publicKey": "PEM", "headerName": "Cookie"}, "is read otherwise"),
+        ({"publicKey": "PEM", "cookieName": "a;b"}, "'a;b' is not a name"),
         ({"publicKey": "PEM", "leeway": "1h"}, "leeway"),
         ({"publicKey": "PEM", "onError": "allow"}, "would let anybody in"),
     ],

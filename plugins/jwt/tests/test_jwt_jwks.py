@@ -89,6 +89,13 @@ async def test_keys_that_cannot_be_had_are_503_and_let_nobody_in(gateway_factory
     assert not upstream.requests
 
 
+async def test_a_set_that_is_encoded_is_not_read_though_it_could_be(gateway_factory, upstream, keys, kit, jwks):
+    jwks.publish(keys.rsa)
+    jwks.reply = Reply(headers={"content-encoding": "br"}, body=json.dumps({"keys": jwks.keys}))
+    gateway = await gateway_factory(jwks.settings(jwksRefetchInterval="1h"), upstream=upstream)
+    assert (await gateway.ask("GET", "/", headers=kit.bearing(kit.token(keys.rsa)))).status == 503
+
+
 async def test_an_issuer_that_comes_back_is_believed_soon(gateway_factory, upstream, keys, kit, jwks):
     jwks.publish(keys.rsa)
     await jwks.server.stop()
@@ -149,8 +156,13 @@ def issuer(keys):
 
 
 @pytest.fixture
-def key_set(issuer, clock):
-    fetches = Metrics().counter("fetches", "Fetches.", ("url", "result"))
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def key_set(issuer, clock, metrics):
+    fetches = metrics.counter("fetches", "Fetches.", ("url", "result"))
     timing = Timing(refresh_s=3600, refetch_s=10, max_stale_s=86400)
     return JwksKeys("https://a.example", KeptKeys(), issuer, timing, logging.getLogger("test"), fetches, clock=clock)
 
@@ -194,6 +206,15 @@ async def test_keys_are_fetched_again_now_and_then(key_set, issuer, clock):
     assert issuer.fetches == 2, "the next one is due in an hour"
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_fetches_are_counted_by_what_became_of_them(key_set, issuer, metrics):
+    await key_set.first()
+    issuer.result = JwksError("down")
+    for _ in range(2):
+        await key_set._fetch()
+    (family,) = metrics.snapshot()
+    assert family.series == {("https://a.example", "loaded"): 1, ("https://a.example", "failed"): 2}
 
 
 async def test_failures_are_tried_again_after_growing_delays(key_set, issuer):
@@ -265,6 +286,12 @@ def test_keys_that_are_for_something_else_or_wrong_are_left_out(keys, change):
     good = keys.p256.as_dict(private=False)
     bad = {**keys.rsa.as_dict(private=False), **change}
     found = keys_of_jwks({"keys": [bad, good]})
+    assert [key.algorithms for key in found] == [{"ES256"}]
+
+
+@pytest.mark.parametrize("bad", [1, None, "key", [], {}, {"kty": "OKP", "crv": "X25519", "x": "A" * 43}], ids=str)
+def test_entries_that_sign_nothing_are_left_out(keys, bad):
+    found = keys_of_jwks({"keys": [bad, keys.p256.as_dict(private=False)]})
     assert [key.algorithms for key in found] == [{"ES256"}]
 
 

@@ -10,6 +10,8 @@ from base64 import urlsafe_b64encode
 from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -208,6 +210,14 @@ def test_what_is_too_large_for_the_cache_is_not_kept():
     assert len(cache) == 0
 
 
+def test_what_is_remembered_already_takes_its_place_once():
+    cache = TokenCache(10, 10**6)
+    put(cache, b"a")
+    size_bytes = cache.size_bytes
+    put(cache, b"a")
+    assert (len(cache), cache.size_bytes) == (1, size_bytes)
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_are_read_otherwise_than_as_a_token_or_refused(raw):
     try:
@@ -265,6 +275,22 @@ def test_a_jwk_and_a_jwks_are_keys_too(keys, kit):
     for text in (kit.json.dumps(entry), kit.json.dumps({"keys": [entry]})):
         (key,) = keys_of_text(text.encode())
         assert key.algorithms == {"ES384"}
+
+
+@pytest.mark.parametrize(
+    ("public", "message"),
+    [
+        (lambda: dsa.generate_private_key(1024).public_key(), "keys of the kind .*DSAPublicKey sign"),  # noqa: S505 - quick
+        (lambda: x25519.X25519PrivateKey.generate().public_key(), "keys of this curve sign no tokens"),
+        (lambda: ec.generate_private_key(ec.SECP256K1()).public_key(), "keys of this curve sign no tokens"),
+        (lambda: rsa.generate_private_key(65537, 1024).public_key(), "an RSA key of 1024 bits"),  # noqa: S505 - for that
+    ],
+    ids=["DSA", "X25519", "secp256k1", "short RSA"],
+)
+def test_keys_that_sign_no_tokens_are_refused(public, message):
+    text = public().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(ValueError, match=message):
+        keys_of_text(text)
 
 
 def test_a_claim_is_found_by_its_whole_name_before_its_parts():

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from gateway import Exchange, GatewayError, Request, Response, Waiter
+from gateway import Body, Exchange, GatewayError, Request, Response, Waiter
 from gateway_retry.try_clock import TryClock
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +72,21 @@ async def test_many_tries_are_cut_in_order():
 
     took = await asyncio.gather(*(one(number / 200) for number in range(20)))
     assert all(0.045 < each < 5 for each in took)
+
+
+async def test_the_time_that_a_client_takes_to_send_does_not_count():
+    clock, uploading = TryClock(0.02), exchange()
+    body = uploading.request.body = Body(cast("Any", object()))
+
+    async def slow(exchange):
+        await asyncio.sleep(0.1)
+        body.end()
+        return await never_ends()
+
+    began_s = asyncio.get_running_loop().time()
+    with pytest.raises(GatewayError, match="did not answer within"):
+        await clock.run(slow, uploading)
+    assert asyncio.get_running_loop().time() - began_s > 0.1
 
 
 async def test_a_cancellation_is_no_deadline():

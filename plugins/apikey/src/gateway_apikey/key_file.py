@@ -97,8 +97,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> Any:  # noqa: ANN401 - PyYAML has no types
+    # What is merged (`<<: *name`) comes first, for what is written there to replace it; only the latter may not repeat.
+    written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    _distinct([(loader.construct_object(key, deep=True), None) for key in written])
     loader.flatten_mapping(node)
-    return _distinct(loader.construct_pairs(node, deep=True))
+    return dict(loader.construct_pairs(node, deep=True))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
