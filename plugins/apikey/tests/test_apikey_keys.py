@@ -7,6 +7,7 @@ import sys
 from hashlib import sha256
 
 import pytest
+from pydantic import SecretStr
 
 from gateway_apikey.config import ApiKeyConfig
 from gateway_apikey.key_file import MAX_FILE_BYTES, KeyFileError, read_keys, signature_of
@@ -86,8 +87,12 @@ def test_what_several_keys_share_may_stand_once(tmp_path):
     file.write_text(
         "a: &a {key: one, scopes: [read]}\nb: &b {<<: *a, key: two}\nc: {<<: [*b], key: three, scopes: [write]}"
     )
-    known = {name: (each.key.get_secret_value(), each.scopes) for name, each in read_keys(file).items()}
-    assert known == {"a": ("one", {"read"}), "b": ("two", {"read"}), "c": ("three", {"write"})}
+    known = {name: each.model_dump(include={"key", "scopes"}) for name, each in read_keys(file).items()}
+    assert known == {
+        "a": {"key": SecretStr("one"), "scopes": {"read"}},
+        "b": {"key": SecretStr("two"), "scopes": {"read"}},
+        "c": {"key": SecretStr("three"), "scopes": {"write"}},
+    }
 
 
 def test_an_empty_file_has_no_keys(tmp_path):
