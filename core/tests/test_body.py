@@ -449,6 +449,30 @@ async def test_an_iterable_becomes_a_body():
     assert closed == ["closed"]
 
 
+@pytest.mark.parametrize(
+    ("length", "taken", "message"),
+    [
+        (0, [], "gave more than the 0 bytes that were promised"),
+        (2, [b"1", b"2"], "gave more than the 2 bytes that were promised"),
+        (5, [b"1", b"2", b"3"], "gave only 3 of the 5 bytes that were promised"),
+    ],
+)
+async def test_an_iterable_that_is_not_as_long_as_promised_breaks_off_and_nothing_beyond_is_passed_on(
+    length, taken, message
+):
+    closed: list[str] = []
+    body = Body.from_iterable(three(closed), length=length)
+    sink = Sink()
+    body.attach(sink)
+    await settle()
+    *pieces, error = sink.taken
+    assert pieces == taken
+    assert message in str(error)
+    assert isinstance(body.error, ValueError)
+    assert not body.is_complete
+    assert closed == ["closed"]
+
+
 async def test_an_iterable_is_read_only_as_fast_as_its_sink_takes():
     closed: list[str] = []
     body = Body.from_iterable(endless(closed))

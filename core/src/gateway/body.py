@@ -119,7 +119,8 @@ class Body:
             chunks: The pieces; empty ones are skipped. It is closed (``aclose``) at the end, also when nobody wants
                 the rest. If nobody wanted any of it, it is begun all the same and cancelled where it first waits, so
                 that what it holds, another body for one, is released by its own clean-up.
-            length: The total number of bytes, when known; ``None`` sends it chunked.
+            length: The total number of bytes, when known; ``None`` sends it chunked. A body that has more or fewer
+                breaks off, and nothing beyond that length is passed on.
         """
         pump = BodyPump(chunks)
         pump.body = Body(pump, length)

@@ -16,6 +16,14 @@ __all__ = ["BodyPump"]
 logger = logging.getLogger("gateway.body")
 
 
+class LengthError(ValueError):
+    """A body is not as long as was promised."""
+
+    def __init__(self, promised: int, given: int) -> None:
+        what = "more than" if given > promised else f"only {given} of"
+        super().__init__(f"the source of the body gave {what} the {promised} bytes that were promised")
+
+
 class BodyPump:
     """The producer behind ``Body.from_iterable``: one task that owns the iterable, started by the consumer."""
 
@@ -50,13 +58,20 @@ class BodyPump:
 
     async def _run(self) -> None:
         try:
+            body = self.body
+            promised = body.length
             async for chunk in self._chunks:
+                # A receiver would take the surplus for the next message.
+                if promised is not None and body.received_bytes + len(chunk) > promised:
+                    raise LengthError(promised, body.received_bytes + len(chunk))
                 if chunk:
-                    self.body.feed(chunk)
-                if self.body.is_over:
+                    body.feed(chunk)
+                if body.is_over:
                     break
                 await self._may_run.wait()
-            self.body.end()
+            if promised is not None and body.received_bytes < promised and not body.is_over:
+                raise LengthError(promised, body.received_bytes)
+            body.end()
         except asyncio.CancelledError:
             self.body.fail(ConnectionAbortedError("the source of the body was cancelled"))
             raise

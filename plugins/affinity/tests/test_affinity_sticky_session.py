@@ -165,6 +165,19 @@ async def test_clients_are_spread_by_weight(sticky):
     assert chosen["large:80"] == pytest.approx(1000, abs=120)
 
 
+async def test_new_clients_go_to_the_one_of_two_with_less_to_do_for_its_weight(sticky):
+    balancer = await sticky()
+    small = Instance("orders", Endpoint(address="small", port=80, weight=1))
+    large = Instance("orders", Endpoint(address="large", port=80, weight=4))
+    small.in_flight, large.in_flight = 2, 6
+    chosen = Counter([(await ask(balancer, (small, large), asking()))[0].id for _ in range(1000)])
+    # Only where both lots fall on it: a fifth of a fifth.
+    assert chosen["small:80"] == pytest.approx(40, abs=25)
+    small.in_flight, large.in_flight = 1, 6
+    chosen = Counter([(await ask(balancer, (small, large), asking()))[0].id for _ in range(1000)])
+    assert chosen["large:80"] == pytest.approx(640, abs=70)
+
+
 async def test_the_cookie_is_as_configured(sticky):
     balancer = await sticky(cookieName="S", path="/shop", ttl=60, sameSite="Strict", httpOnly=False, secure=True)
     _, cookie = await ask(balancer, pool(1), asking())

@@ -76,6 +76,18 @@ async def test_it_closes_when_the_service_works_again(gateway_factory, upstream)
     await asyncio.sleep(0.11)
     assert await statuses(gateway, 3) == [200] * 3
     assert counted(gateway, "gateway_circuitbreaker_state") == 0
+    # Probes count too.
+    assert counted(gateway, "gateway_circuitbreaker_requests_total", outcome="failure") == 2
+    assert counted(gateway, "gateway_circuitbreaker_requests_total", outcome="rejected") == 2
+    assert counted(gateway, "gateway_circuitbreaker_requests_total", outcome="success") == 3
+
+
+async def test_answers_that_never_come_are_counted_as_failures(gateway_factory, upstream):
+    upstream.answer = lambda request: Reply(body=b"", drop=True)
+    gateway = await gateway_factory({"circuitBreaker": {"maxFailures": 3}}, upstream=upstream)
+    assert await statuses(gateway, 4, "/x") == [502] * 3 + [503]
+    assert counted(gateway, "gateway_circuitbreaker_requests_total", outcome="failure") == 3
+    assert counted(gateway, "gateway_circuitbreaker_requests_total", outcome="success") == 0
 
 
 async def test_a_half_open_circuit_lets_few_requests_through(gateway_factory, upstream):

@@ -625,3 +625,39 @@ async def test_fields_behind_those_that_responses_share_are_sent_but_framing_is_
         assert (answer.status, answer.body) == (200, b"ok")
         assert answer.all("x-added") == added
         assert answer.all("content-length") == ["2"]
+
+
+PROMISING = """
+from gateway import Body, Response, policy
+
+
+async def pieces(count):
+    for _ in range(count):
+        yield b"12345"
+
+
+@policy
+async def promising(exchange, next):
+    count = int(exchange.request.path.strip("/"))
+    return Response(200, body=Body.from_iterable(pieces(count), length=10))
+"""
+
+
+@pytest.mark.parametrize(("pieces", "is_whole"), [(1, False), (2, True), (3, False)])
+async def test_a_body_that_is_not_as_long_as_a_plugin_promised_is_cut(
+    gateway_factory, upstream, tmp_path, pieces, is_whole
+):
+    plugin = tmp_path / "promising.py"
+    plugin.write_text(PROMISING)
+    gateway = await gateway_factory({}, upstream=upstream, plugin_files=[plugin])
+    reader, writer = await asyncio.open_connection(*gateway.gateway.addresses[0])
+    writer.write(b"GET /%d HTTP/1.1\r\nHost: gw\r\n\r\n" % pieces)
+    assert b"content-length: 10\r\n" in await reader.readuntil(b"\r\n\r\n")
+    async with asyncio.timeout(30):
+        if is_whole:
+            assert await reader.readexactly(10) == b"12345" * 2
+            writer.write(b"GET /2 HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n")
+        rest = await reader.read()
+    # Nothing beyond the length: a client would take it for the beginning of the next answer.
+    assert rest.endswith(b"12345" * 2) if is_whole else rest in (b"", b"12345", b"12345" * 2)
+    writer.close()
