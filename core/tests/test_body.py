@@ -454,7 +454,7 @@ async def test_an_iterable_becomes_a_body():
     [
         (0, [], "gave more than the 0 bytes that were promised"),
         (2, [b"1", b"2"], "gave more than the 2 bytes that were promised"),
-        (5, [b"1", b"2", b"3"], "gave only 3 of the 5 bytes that were promised"),
+        (5, [b"1", b"2", b"3"], "gave 3 of the 5 bytes that were promised"),
     ],
 )
 async def test_an_iterable_that_is_not_as_long_as_promised_breaks_off_and_nothing_beyond_is_passed_on(

@@ -16,14 +16,6 @@ __all__ = ["BodyPump"]
 logger = logging.getLogger("gateway.body")
 
 
-class LengthError(ValueError):
-    """A body is not as long as was promised."""
-
-    def __init__(self, promised: int, given: int) -> None:
-        what = "more than" if given > promised else f"only {given} of"
-        super().__init__(f"the source of the body gave {what} the {promised} bytes that were promised")
-
-
 class BodyPump:
     """The producer behind ``Body.from_iterable``: one task that owns the iterable, started by the consumer."""
 
@@ -58,20 +50,13 @@ class BodyPump:
 
     async def _run(self) -> None:
         try:
-            body = self.body
-            promised = body.length
             async for chunk in self._chunks:
-                # A receiver would take the surplus for the next message.
-                if promised is not None and body.received_bytes + len(chunk) > promised:
-                    raise LengthError(promised, body.received_bytes + len(chunk))
                 if chunk:
-                    body.feed(chunk)
-                if body.is_over:
+                    self._feed(chunk)
+                if self.body.is_over:
                     break
                 await self._may_run.wait()
-            if promised is not None and body.received_bytes < promised and not body.is_over:
-                raise LengthError(promised, body.received_bytes)
-            body.end()
+            self._end()
         except asyncio.CancelledError:
             self.body.fail(ConnectionAbortedError("the source of the body was cancelled"))
             raise
@@ -82,6 +67,22 @@ class BodyPump:
             self.body.fail(error)
         finally:
             await self._close()
+
+    def _feed(self, chunk: bytes) -> None:
+        body = self.body
+        given = body.received_bytes + len(chunk)
+        if body.length is not None and given > body.length:
+            # A receiver would take the surplus for the next message.
+            msg = f"the source of the body gave more than the {body.length} bytes that were promised"
+            raise ValueError(msg)
+        body.feed(chunk)
+
+    def _end(self) -> None:
+        body = self.body
+        if body.length is not None and body.received_bytes < body.length and not body.is_over:
+            msg = f"the source of the body gave {body.received_bytes} of the {body.length} bytes that were promised"
+            raise ValueError(msg)
+        body.end()
 
     async def _close(self) -> None:
         # The iterable may hold an upstream body: close it in its own task, as generators require.

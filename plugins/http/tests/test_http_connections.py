@@ -218,6 +218,25 @@ async def test_bodies_in_pieces(adapter, context, framing, content):
     assert await pieces.read(100) == b"hello"
 
 
+async def test_a_head_has_one_deadline_however_many_pieces_it_comes_in(adapter, context, monkeypatch):
+    """Whoever sends a byte now and then does not keep a connection for ever."""
+    clock = ManualClock(1000.0)
+    for module in ("request_receiving", "client_connection"):
+        monkeypatch.setattr(f"gateway_http.{module}.time", SimpleNamespace(monotonic=clock))
+    peer = Peer(adapter)
+    for head in (HEAD, HEAD):
+        clock.advance(20)
+        peer.send(head[:1])
+        due_s = clock() + adapter.read_timeout_s
+        for place in range(1, len(head) - 1):
+            assert peer.protocol.deadline_s == due_s
+            clock.advance(1)
+            peer.send(head[place : place + 1])
+        peer.send(head[-1:])
+        answer(context.exchanges[-1])
+        assert peer.protocol.deadline_s > due_s
+
+
 async def test_an_answer_in_pieces_leaves_in_chunks_of_the_same_sizes(peer, context):
     peer.send(FIRST)
     body = Body(as_any(object()))
