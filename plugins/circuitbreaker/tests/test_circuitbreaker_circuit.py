@@ -61,6 +61,13 @@ def test_failures_out_of_the_window_do_not_count(make, clock):
     assert circuit.is_closed
 
 
+def test_a_window_that_was_over_long_ago_is_forgotten_at_once(make, clock):
+    circuit, settings = make(max_failures=0, failure_threshold=0.5, min_requests=4, interval=10)
+    record(circuit, settings, FAILURE)
+    clock.advance(1e12)
+    assert circuit.totals() == (0, 0)
+
+
 def test_an_open_circuit_lets_nothing_through_until_its_time_is_over(make, clock):
     circuit, settings = make(max_failures=1, timeout=10)
     record(circuit, settings, FAILURE)

@@ -299,6 +299,37 @@ async def test_an_instance_that_cannot_be_reached_costs_no_request(gateway_facto
     assert gone.requests
 
 
+async def test_a_probe_that_was_sent_is_not_sent_to_another(gateway_factory, upstream_factory):
+    """It may have done what it was to do: only whoever knows better, as retries do, may ask again."""
+    broken, working = await upstream_factory(), await upstream_factory()
+    broken.answer = lambda request: DOWN
+    breaker = {"scope": "instance", "maxFailures": 1, "timeout": "100ms"}
+    gateway = await gateway_factory({"circuitBreaker": breaker}, upstream=[broken, working])
+    assert sorted(await statuses(gateway, 2)) == [200, 503]
+    broken.answer = lambda request: Reply(body=b"", drop=True)
+    await asyncio.sleep(0.11)
+    assert (await gateway.ask("POST", "/", body=b"once")).status == 502
+    assert [request.method for request in (*broken.requests, *working.requests)].count("POST") == 1
+
+
+async def test_what_began_before_an_instance_recovered_says_nothing_of_it_now(gateway_factory, upstream_factory):
+    broken, working = await upstream_factory(), await upstream_factory()
+    broken.answer = lambda request: Reply(503, delay_s=2.0) if request.target == "/slow" else DOWN
+    breaker = {"scope": "instance", "maxFailures": 1, "timeout": "100ms"}
+    gateway = await gateway_factory({"circuitBreaker": breaker}, upstream=[broken, working])
+    async with gateway.client() as one, gateway.client() as other:
+        slow = [asyncio.ensure_future(client.ask("GET", "/slow")) for client in (one, other)]
+        await gateway.eventually(lambda: len(broken.requests) == len(working.requests) == 1)
+        assert sorted(await statuses(gateway, 2)) == [200, 503]
+        broken.answer = lambda request: Reply()
+        await asyncio.sleep(0.11)
+        assert await statuses(gateway, 2) == [200] * 2
+        name = f"service/127.0.0.1:{broken.port}"
+        assert counted(gateway, "gateway_circuitbreaker_state", scope="instance", name=name) == 0
+        assert sorted([(await each).status for each in slow]) == [200, 503]
+    assert counted(gateway, "gateway_circuitbreaker_state", scope="instance", name=name) == 0
+
+
 async def test_an_instance_without_weight_is_no_way_out(gateway_factory, upstream_factory):
     broken, spare = await upstream_factory(), await upstream_factory()
     broken.answer = lambda request: DOWN
