@@ -33,6 +33,17 @@ def test_what_is_published_is_available(directory, endpoint):
     assert repr(service) == "<Service orders 1 of 2 available>"
 
 
+def test_what_is_said_of_an_instance_that_is_gone_is_not_kept(directory, endpoint):
+    """A check may end after its instance; if the address comes back, it is somebody else's."""
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
+    gone = directory.instances("orders")[0]
+    directory.publish("static", {"orders": [endpoint(2)]})
+    directory.mark(gone, is_healthy=False, reason="500")
+    assert directory.marks(gone) == {}
+    directory.publish("static", {"orders": [endpoint(1), endpoint(2)]})
+    assert ports(directory.service("orders").available) == [1, 2]
+
+
 def test_an_unknown_service_has_no_instances(directory):
     assert directory.instances("nobody") == ()
     assert directory.services() == []
