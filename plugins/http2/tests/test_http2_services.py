@@ -12,6 +12,8 @@ import pytest
 import trustme
 from h2.settings import SettingCodes
 
+from gateway_http2.service_connection import ServiceConnection
+
 pytestmark = pytest.mark.anyio
 
 POST = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "gw.test")]
@@ -295,6 +297,37 @@ async def test_a_service_that_leaves_finishes_what_it_took(start: Any, service: 
         asked.reply(asked[":path"].encode())
     assert [(await first).body, (await second).body] == [b"/first", b"/second"]
     await gateway.eventually(lambda: not connection.is_open)
+
+
+async def test_a_connection_that_waits_for_the_end_of_tls_is_cut_when_the_gateway_stops(
+    start: Any, service_factory: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that has left and does not answer the close of TLS would keep it for half a minute."""
+    lost = []
+
+    class Noted(ServiceConnection):
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.append(self)
+            super().connection_lost(exc)
+
+    monkeypatch.setattr("gateway_http2.connector.ServiceConnection", Noted)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    tls.set_alpn_protocols(["h2"])
+    service = await service_factory(tls=tls)
+    gateway = await start(**service.registry, backend={"tls": {"rootCAFile": "ca.pem"}})
+    assert (await gateway.ask("GET", "/")).status == 200
+    (connection,) = service.connections
+    connection.transport.pause_reading()
+    connection.transport.write(b"\0\0\x08\x07\0\0\0\0\0" + (1).to_bytes(4, "big") + bytes(4))
+    await asyncio.sleep(0.05)
+    assert not lost
+    await gateway.gateway.__aexit__(None, None, None)
+    async with asyncio.timeout(5):
+        while not lost:  # noqa: ASYNC110 - what it waits for has no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(("method", "times"), [("GET", 3), ("POST", 1)])

@@ -54,6 +54,7 @@ class Http2Connector:
             max_fields=config.max_response_header_bytes // 32,
         )
         self._deadlines = context.deadlines
+        self._open: set[ServiceConnection] = set()
         self._pools: dict[Instance, InstancePool] = {}
         # Built now, so that an unreadable certificate stops the start and not a request.
         self._tls = TlsOfServices(config, context, protocol=HTTP_2)
@@ -97,10 +98,12 @@ class Http2Connector:
 
     def opened(self, connection: ServiceConnection) -> None:
         """Time a new connection."""
+        self._open.add(connection)
         self._deadlines.watch(connection)
 
     def closed(self, connection: ServiceConnection) -> None:
         """Drop a connection that is gone."""
+        self._open.discard(connection)
         self._deadlines.forget(connection)
 
     async def connect(self, pool: InstancePool) -> ServiceConnection:
@@ -139,6 +142,9 @@ class Http2Connector:
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
+        # Those that take no more requests are in no pool, and may wait for their instance.
+        for connection in list(self._open):
+            connection.close()
 
 
 if TYPE_CHECKING:
