@@ -27,7 +27,8 @@ sys.path.insert(0, str(REPOSITORY))
 from plugins.kubernetes.tests.fake_api_server import FakeApiServer  # found by the line before
 from plugins.kubernetes.tests.objects_for_tests import endpoint_slice, service
 
-CHANGED = "service-500"
+CHANGED = 500
+"""The number of the service whose endpoints change."""
 WITHIN_S = 60.0
 PAUSE_S = 0.002
 
@@ -73,7 +74,7 @@ def configuration(folder: Path, port: int, url: str) -> Path:
         "gateway": {
             "frontend": {"http": {"port": port}},
             "registry": {"kubernetes": {"kubeconfig": str(kubeconfig(folder, url))}},
-            "router": {"rules": [{"path": "/*", "serviceName": CHANGED}]},
+            "router": {"rules": [{"path": "/*", "serviceName": f"service-{CHANGED}"}]},
         }
     }
     file = folder / "gateway.yaml"
@@ -116,7 +117,7 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
     for number in range(options.services):
         server.apply(service(f"service-{number}"))
         tell(number, addresses(number, options.endpoints))
-    tell(500, ["127.0.1.1"])
+    tell(CHANGED, ["127.0.1.1"])
     kept = reserved()
     port = kept.getsockname()[1]
     program = find_program("gateway")
@@ -132,7 +133,7 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
         for number in range(2, 2 + options.changes):
             await asyncio.sleep(options.pause)
             began_s = time.monotonic()
-            tell(500, [f"127.0.1.{number}"])
+            tell(CHANGED, [f"127.0.1.{number}"])
             await answered_by(reader, writer, f"127.0.1.{number}")
             took_s.append(time.monotonic() - began_s)
         now, most = memory_mib(process.pid)

@@ -20,21 +20,12 @@ import time
 from pathlib import Path
 from statistics import median
 
+from balancers import balancers
 from cpu import cpu_time
 from process import find_program, started
 from reload import Service, configuration, connected, reserved
 
 SIZES = (10, 1_000, 10_000)
-BALANCERS = (
-    "round_robin",
-    "weighted_round_robin",
-    "weighted_random",
-    "least_connections",
-    "power_of_two",
-    "response_time",
-    "adaptive",
-    "consistent_hash",
-)
 CLIENTS = 16
 SESSIONS = 5_000
 WARM_UP_S = 8.0
@@ -103,7 +94,8 @@ async def main(options: argparse.Namespace) -> None:
     print(
         f"{'balancer':<22}" + "".join(f"{size:>10}" for size in SIZES) + "".join(f"{size:>7}/10" for size in SIZES[1:])
     )
-    for balancer in options.balancers or BALANCERS:
+    # Those that need no settings of their own.
+    for balancer in options.balancers or [name for name in balancers() if "," not in name]:
         with tempfile.TemporaryDirectory() as folder:
             costs_us = await measure(
                 balancer, server.sockets[0].getsockname()[1], options.rounds, Path(folder), cores[0]

@@ -47,6 +47,7 @@ def test_a_key_that_stands_in_both_places_is_refused(tmp_path):
         (b"a: {key: s3cret}\na: {key: s3cret2}", "has a key twice"),
         (b"a: {key: s3cret, key: s3cret2}", "has a key twice"),
         (b"a: &a {key: s3cret}\nb: {<<: *a, key: s3cret2, key: s3cret3}", "has a key twice"),
+        (b"? [s3cret]\n: {key: s3cret}", "is neither YAML nor JSON"),
         (b"\xff\xfe\x00s3cret", "is neither YAML nor JSON"),
         (b"a: !!python/object/apply:os.system [s3cret]", "is neither YAML nor JSON"),
         (b"[" * 100_000, "is neither YAML nor JSON"),

@@ -75,19 +75,24 @@ async def test_no_more_streams_than_the_service_allows(start: Any, service: Any)
     assert [(await task).status for task in tasks] == [200] * 10
 
 
-async def test_over_tls(start: Any, service_factory: Any, tmp_path: Any) -> None:
+@pytest.fixture
+async def secured(service_factory: Any, tmp_path: Any) -> Any:
+    """Give a service behind TLS, and its authority in `ca.pem`."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     tls.set_alpn_protocols(["h2"])
-    service = await service_factory(tls=tls)
-    gateway = await start(**service.registry, backend={"tls": {"rootCAFile": "ca.pem"}})
+    return await service_factory(tls=tls)
+
+
+async def test_over_tls(start: Any, secured: Any) -> None:
+    gateway = await start(**secured.registry, backend={"tls": {"rootCAFile": "ca.pem"}})
     assert (await gateway.ask("GET", "/")).status == 200
-    assert service.requests[0][":scheme"] == "https"
-    distrusting = await start(**service.registry)
+    assert secured.requests[0][":scheme"] == "https"
+    distrusting = await start(**secured.registry)
     assert (await distrusting.ask("GET", "/")).status == 502
-    assert len(service.requests) == 1
+    assert len(secured.requests) == 1
 
 
 async def test_one_service_has_tls_of_its_own(start: Any, service_factory: Any, tmp_path: Any) -> None:
@@ -300,7 +305,7 @@ async def test_a_service_that_leaves_finishes_what_it_took(start: Any, service: 
 
 
 async def test_a_connection_that_waits_for_the_end_of_tls_is_cut_when_the_gateway_stops(
-    start: Any, service_factory: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    start: Any, secured: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An instance that has left and does not answer the close of TLS would keep it for half a minute."""
     lost = []
@@ -311,15 +316,9 @@ async def test_a_connection_that_waits_for_the_end_of_tls_is_cut_when_the_gatewa
             super().connection_lost(exc)
 
     monkeypatch.setattr("gateway_http2.connector.ServiceConnection", Noted)
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(tls)
-    tls.set_alpn_protocols(["h2"])
-    service = await service_factory(tls=tls)
-    gateway = await start(**service.registry, backend={"tls": {"rootCAFile": "ca.pem"}})
+    gateway = await start(**secured.registry, backend={"tls": {"rootCAFile": "ca.pem"}})
     assert (await gateway.ask("GET", "/")).status == 200
-    (connection,) = service.connections
+    (connection,) = secured.connections
     connection.transport.pause_reading()
     connection.transport.write(b"\0\0\x08\x07\0\0\0\0\0" + (1).to_bytes(4, "big") + bytes(4))
     await asyncio.sleep(0.05)

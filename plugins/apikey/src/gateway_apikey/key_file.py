@@ -56,7 +56,7 @@ def read_keys(path: Path) -> Mapping[str, KeyConfig]:
         raise KeyFileError(msg)
     try:
         content = _parsed(data, is_json=path.suffix == ".json")
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         # Their texts quote the file, and what stands there are secrets.
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else getattr(error, "lineno", None)
